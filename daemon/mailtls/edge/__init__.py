@@ -1,0 +1,1 @@
+"""The edge: one outside thing each. Foreign exceptions stop here and become ours."""

@@ -1,0 +1,36 @@
+"""Errors, sorted by whose move is next.
+
+    MailtlsError
+    ├── ConfigError      the operator's: a file or an option says something that cannot be followed
+    ├── ProtocolError    the other side's: it sent what its protocol does not allow
+    ├── PostfixError     Postfix said no: command, exit status and its own words
+    ├── StoreError       memory is unavailable: a database, a full disk
+    └── InputError       a log cannot be read: missing, a directory, no permission, broken compression
+
+Each text is a sentence for an operator at two in the morning: what was seen, where, what was expected, what to do.
+Misuse of our own functions is a plain ValueError or RuntimeError and is never caught.
+"""
+
+
+class MailtlsError(Exception):
+    """Base of every error that an operator may see as one sentence."""
+
+
+class ConfigError(MailtlsError):
+    """A configuration or policy file, or an option, cannot be followed."""
+
+
+class ProtocolError(MailtlsError):
+    """The other side sent what its protocol does not allow."""
+
+
+class PostfixError(MailtlsError):
+    """Postfix refused: the text holds the command, its exit status and its own words."""
+
+
+class StoreError(MailtlsError):
+    """The store of peers, decisions and waivers is unavailable."""
+
+
+class InputError(MailtlsError):
+    """A log cannot be read to its end."""

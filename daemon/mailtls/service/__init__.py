@@ -1,0 +1,1 @@
+"""Thin `async run()` shells around the core."""
