@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from mailtls.core.cause import Cause, Door, Outcome, Service
 from mailtls.core.session import Session
@@ -20,6 +21,7 @@ FAILING_PEERS = 50_000
 EVIDENCE_LINES = 12
 VERDICTS_PER_PEER = 64
 TIMES_PER_PEER = 64
+STATEMENTS = 200
 FAILED = frozenset({Outcome.TLS_FAILED, Outcome.SERVER_TLS_BROKEN})
 
 
@@ -87,6 +89,31 @@ class PeerHistory:
         return any(verdict.outcome in FAILED for verdict in self.verdicts)
 
 
+class StatementKind(StrEnum):
+    """What a line says about the server (or its TLS settings) without being a session of any peer."""
+
+    LMTP_GREETING = "lmtp_greeting"
+    DOVECOT_FATAL = "dovecot_fatal"
+    TLS_DISABLED = "tls_disabled"
+    RATE_LIMIT = "rate_limit"
+    STARTTLS_HIDDEN = "starttls_hidden"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing that the server said of itself.
+
+    `at`: None where the log has no stamps. `text`: the message behind the syslog tag, printable. `line`: the whole
+    line, printable.
+    """
+
+    at: datetime | None
+    kind: StatementKind
+    text: str
+    line: str
+
+
 @dataclass(slots=True)
 class Lines:
     """What became of the lines: `unknown` have a TLS marker literal, but the grammar did not accept them."""
@@ -99,10 +126,15 @@ class Lines:
 
 @dataclass(slots=True)
 class History:
-    """Everything that was seen. `server`: sessions (or statements) charged to no peer; each with its lines."""
+    """Everything that was seen.
+
+    `server`: sessions charged to no peer, each with its lines. `statements`: what the server said of itself, the
+    first `STATEMENTS` of them, in log order.
+    """
 
     peers: dict[str, PeerHistory] = field(default_factory=dict)
     server: list[Session] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
     lines: Lines = field(default_factory=Lines)
     peers_left_out: int = 0
     sessions_left_out: int = 0
