@@ -104,8 +104,8 @@ class StatementKind(StrEnum):
 class Statement:
     """One thing that the server said of itself.
 
-    `at`: None where the log has no stamps. `text`: the message behind the syslog tag, printable. `line`: the whole
-    line, printable.
+    `at`: None where the log has no stamps. `text`: the message behind the syslog tag, printable. `line`: the
+    whole line, printable.
     """
 
     at: datetime | None
@@ -128,8 +128,8 @@ class Lines:
 class History:
     """Everything that was seen.
 
-    `server`: sessions charged to no peer, each with its lines. `statements`: what the server said of itself, the
-    first `STATEMENTS` of them, in log order.
+    `server`: sessions charged to no peer, each with its lines. `statements`: what the server said of itself,
+    the first `STATEMENTS` of them, in log order.
     """
 
     peers: dict[str, PeerHistory] = field(default_factory=dict)
