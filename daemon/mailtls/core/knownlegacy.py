@@ -1,0 +1,157 @@
+"""The list of known legacy peers: `known-legacy.toml`, the declarative exception list.
+
+Each `[[peer]]` has a `network` (an address or a network) or a `name`, a `level`, a `reason`, an `owner`, and the day
+`until` which it stands (that day included, in UTC, unless a time is given).
+
+- An entry with a network *is* a waiver while it stands.
+- An entry with a name *authorises*: addresses that Postfix printed with that name (forward-confirmed) are waived, up
+  to that level, once evidence shows the need. It is the only automatic way to `sslv3`.
+
+The policy bounds the list: no network wider than `limits.widest`, none that the never-lists cover.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+
+from pydantic import Field
+
+from mailtls.core.contradiction import name_fault, network_fault, wider_than
+from mailtls.core.level import Level
+from mailtls.core.operatorfile import Fault, parse_operator_file, refusal, shown
+from mailtls.core.policy import Policy
+from mailtls.core.rule import Network, Table, name_is_under
+from mailtls.core.waiver import Origin, Waiver
+from mailtls.errors import ConfigError
+
+
+class KnownPeer(Table):
+    """One entry of the list."""
+
+    network: str | None = None
+    name: str | None = None
+    level: Level
+    reason: str
+    owner: str
+    until: date | datetime
+
+    @cached_property
+    def parsed(self) -> Network | None:
+        """The network as a value; None for an entry with a name."""
+        return ipaddress.ip_network(self.network) if self.network is not None else None
+
+    @property
+    def ends(self) -> datetime:
+        """The first moment at which the entry no longer stands, with its offset from UTC."""
+        if isinstance(self.until, datetime):
+            return self.until if self.until.tzinfo else self.until.replace(tzinfo=UTC)
+        try:
+            return datetime.combine(self.until, time(), UTC) + timedelta(days=1)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
+
+    def waiver(self) -> Waiver:
+        """Make the waiver that an entry with a network is."""
+        if self.parsed is None:
+            raise ValueError("an entry with a name is no waiver by itself")
+        end = self.ends
+        spelled = str(self.parsed.network_address) if self.parsed.num_addresses == 1 else str(self.parsed)
+        return Waiver(spelled, self.level, self.owner, self.reason, None, end, end, Origin.KNOWN_LEGACY)
+
+
+class KnownPeers(Table):
+    """The whole list."""
+
+    peer: tuple[KnownPeer, ...] = Field(default=())
+
+    def waivers(self) -> tuple[Waiver, ...]:
+        """Give the waivers that entries with a network are, whether they still stand or not."""
+        return tuple(entry.waiver() for entry in self.peer if entry.network is not None)
+
+    def by_address(self, ip: str, at: datetime | None) -> KnownPeer | None:
+        """Give the narrowest entry whose network holds the address and that stands at this time."""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return None
+        found = [entry for entry in self.peer if entry.parsed is not None and address in entry.parsed]
+        found = [entry for entry in found if _stands(entry, at)]
+        return max(found, key=lambda entry: entry.parsed.prefixlen if entry.parsed else 0, default=None)
+
+    def by_name(self, name: str | None, at: datetime | None) -> KnownPeer | None:
+        """Give the entry with the longest name that covers the printed one and stands at this time."""
+        found = [entry for entry in self.peer if entry.name is not None and name_is_under(name, entry.name)]
+        found = [entry for entry in found if _stands(entry, at)]
+        return max(found, key=lambda entry: len(entry.name or ""), default=None)
+
+
+NOBODY = KnownPeers()
+
+
+def _stands(entry: KnownPeer, at: datetime | None) -> bool:
+    """Without a time on the log's lines nothing tells whether the entry stood then: it did not."""
+    return at is not None and at < entry.ends
+
+
+def parse_known_peers(text: str, source: str, policy: Policy) -> KnownPeers:
+    """Read the list from its text, within the bounds of the policy. Raises ConfigError with one sentence."""
+    known = parse_operator_file(KnownPeers, text, source)
+    faults = [
+        Fault(("peer", index, *path), what) for index, entry in enumerate(known.peer) for path, what in _wrong(entry, policy)
+    ]
+    faults += _twice(known)
+    if faults:
+        raise ConfigError(refusal(faults, text, source))
+    return known
+
+
+def _wrong(entry: KnownPeer, policy: Policy) -> Iterator[Fault]:
+    if (entry.network is None) == (entry.name is None):
+        seen = "neither network nor name" if entry.name is None else "both network and name"
+        yield Fault((), f"this peer has {seen}; write one of them")
+    for key, value in (("reason", entry.reason), ("owner", entry.owner)):
+        if not value.strip():
+            yield Fault((key,), f"{key} is empty; write who answers for this peer, and why it needs this")
+    if entry.network is not None:
+        yield from _wrong_network(entry.network, policy)
+    if entry.name is not None:
+        yield from _wrong_name(entry.name, policy)
+
+
+def _wrong_network(text: str, policy: Policy) -> Iterator[Fault]:
+    if wrong := network_fault(text):
+        yield Fault(("network",), wrong)
+        return
+    network = ipaddress.ip_network(text)
+    widest = wider_than(network, policy)
+    if widest is not None:
+        what = f"{text} is wider than /{widest}, the policy's limits.widest.ipv{network.version}; write narrower networks"
+        yield Fault(("network",), what)
+    for never in policy.never.parsed:
+        if never.version == network.version and network.overlaps(never):  # type: ignore[arg-type]
+            yield Fault(("network",), f"{text} overlaps {never} of the policy's never.networks; remove one of the two")
+
+
+def _wrong_name(text: str, policy: Policy) -> Iterator[Fault]:
+    if wrong := name_fault(text):
+        yield Fault(("name",), wrong)
+        return
+    never = policy.never.covers_name(text.removeprefix("."))
+    if never is not None:
+        yield Fault(("name",), f"{text} is covered by {never} of the policy's never.names; remove one of the two")
+
+
+def _twice(known: KnownPeers) -> Iterator[Fault]:
+    seen: set[object] = set()
+    for index, entry in enumerate(known.peer):
+        try:
+            peer: object = entry.parsed or (entry.name or "").lower()
+        except ValueError:
+            continue  # said by _wrong_network
+        if peer and peer in seen:
+            key = "network" if entry.network is not None else "name"
+            yield Fault(("peer", index, key), f"{shown(str(peer))} stands in the list twice; remove one of the two entries")
+        seen.add(peer)
