@@ -35,7 +35,8 @@ _PROGRAMS = 4096
 
 # A line that holds one of these and is not accepted by the grammar is counted as unknown (docs/report.md).
 MARKERS = (
-    b"SSL_accept",
+    b"SSL_accept error",
+    b"SSL_accept()",
     b"TLS library problem",
     b"TLS connection established from",
     b"starttls=",
@@ -203,9 +204,7 @@ class Assembler:
         if evidence.kind is Kind.DISCONNECT:
             self._close_session(process, done, whole=True)
 
-    def _session_of(
-        self, process: Process, evidence: Evidence, line: LogLine, done: list[Session]
-    ) -> OpenSession:
+    def _session_of(self, process: Process, evidence: Evidence, line: LogLine, done: list[Session]) -> OpenSession:
         """Find the open session that this evidence belongs to, or open one: its beginning is not in the log."""
         session = process.session
         if session is not None and evidence.who and not session.is_of(evidence.who):
@@ -227,9 +226,7 @@ class Assembler:
     def _close_session(self, process: Process, done: list[Session], *, whole: bool = False) -> None:
         session, process.session = process.session, None
         if session is not None:
-            finished = conclude(
-                session, process.program, self.calendar, broken=process.broken is not None, whole=whole
-            )
+            finished = conclude(session, process.program, self.calendar, broken=process.broken is not None, whole=whole)
             if finished is not None:
                 done.append(finished)
 
@@ -305,9 +302,7 @@ class Assembler:
     def _close_endpoint(self, process: Process, who: bytes, done: list[Session]) -> None:
         session = process.endpoints.pop(who, None)
         if session is not None:
-            finished = conclude(
-                session, process.program, self.calendar, broken=process.broken is not None, whole=True
-            )
+            finished = conclude(session, process.program, self.calendar, broken=process.broken is not None, whole=True)
             if finished is not None:
                 done.append(finished)
 

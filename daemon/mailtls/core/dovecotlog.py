@@ -27,9 +27,7 @@ _SERVICES = {
     b"sieve": Service.SIEVE,
     b"submission": Service.SUBMISSION,
 }
-_LOGIN = re.compile(
-    rb"(imap|pop3|managesieve|sieve|submission)-login(?:\([^)]{0,80}\))?(?:<[^>]{0,80}>){0,2}: "
-)
+_LOGIN = re.compile(rb"(imap|pop3|managesieve|sieve|submission)-login(?:\([^)]{0,80}\))?(?:<[^>]{0,80}>){0,2}: ")
 _LEVEL = re.compile(rb"(Info|Debug|Warning|Error|Fatal|Panic): ")
 _ADDRESS = re.compile(rb"rip=(?:::ffff:(?=\d))?([^\s,]{0,64})")
 _TLS = re.compile(rb"[ ,]TLS( handshak(?:ing|e))?(?=[:,\s]|$)")
@@ -130,9 +128,7 @@ def _without_session_id(elements: bytes) -> bytes:
 def _handshake_failed(service: Service, ip: bytes, sentence: bytes, error: bytes) -> LoginLine:
     parsed = parse_error(error.decode("utf-8", "replace")) or parse_error(sentence.decode("utf-8", "replace"))
     if parsed is not None:
-        return LoginLine(
-            service, ip, Outcome.TLS_FAILED, cause_of(parsed), printable(parsed.text, 120), parsed.number
-        )
+        return LoginLine(service, ip, Outcome.TLS_FAILED, cause_of(parsed), printable(parsed.text, 120), parsed.number)
     if not error:
         if b"Inactivity" in sentence:
             return LoginLine(service, ip, Outcome.TLS_FAILED, Cause.TIMEOUT, "Inactivity")
@@ -152,9 +148,7 @@ def _handshake_done(
 ) -> LoginLine:
     parsed = parse_error(error.decode("utf-8", "replace"))
     if parsed is not None and parsed.is_alert:
-        return LoginLine(
-            service, ip, Outcome.TLS_FAILED, cause_of(parsed), printable(parsed.text, 120), parsed.number
-        )
+        return LoginLine(service, ip, Outcome.TLS_FAILED, cause_of(parsed), printable(parsed.text, 120), parsed.number)
     login = sentence.startswith(b"Login: ")
     return LoginLine(
         service,

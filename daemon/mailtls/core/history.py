@@ -9,6 +9,7 @@ failing ones up to `FAILING_PEERS`; what is beyond is only counted (`History.pee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -138,3 +139,89 @@ class History:
     lines: Lines = field(default_factory=Lines)
     peers_left_out: int = 0
     sessions_left_out: int = 0
+
+    def rows(self) -> Iterator[tuple[str | None, str | None, Verdict, Tally]]:
+        """Yield every verdict with its count: address, name, verdict, tally; the server's own (address None) last."""
+        for peer in self.peers.values():
+            for verdict, tally in peer.verdicts.items():
+                yield peer.ip, peer.name, verdict, tally
+        for verdict, tally in self._server_rows().items():
+            yield None, None, verdict, tally
+
+    def _server_rows(self) -> dict[Verdict, Tally]:
+        rows: dict[Verdict, Tally] = {}
+        for session in self.server:
+            rows.setdefault(verdict_of(session), Tally()).add(1, session.at, session.at)
+        return rows
+
+    def record(self, session: Session, count: int = 1, last: datetime | None = None) -> None:
+        """Add a session; with `count`, as many of its like, the last of them at `last`."""
+        if session.peer is None:
+            if len(self.server) < STATEMENTS:
+                self.server.append(session)
+            return
+        peer = self._peer(session)
+        if peer is None:
+            self.sessions_left_out += count
+            return
+        verdict = verdict_of(session)
+        tally = peer.verdicts.get(verdict)
+        if tally is None:
+            if len(peer.verdicts) >= VERDICTS_PER_PEER:
+                self.sessions_left_out += count
+                return
+            tally = peer.verdicts[verdict] = Tally()
+        tally.add(count, session.at, last or session.at)
+        _remember(peer, session, count, last or session.at)
+
+    def _peer(self, session: Session) -> PeerHistory | None:
+        assert session.peer is not None  # noqa: S101  (the caller's branch)
+        peer = self.peers.get(session.peer.ip)
+        if peer is None:
+            failed = session.outcome in FAILED
+            if len(self.peers) >= QUIET_PEERS + (FAILING_PEERS if failed else 0):
+                self.peers_left_out += 1
+                return None
+            peer = self.peers[session.peer.ip] = PeerHistory(session.peer.ip)
+        name = session.peer.name
+        if name and (peer.name is None or peer.name == "unknown"):
+            peer.name = name
+        return peer
+
+
+def verdict_of(session: Session) -> Verdict:
+    """The kind of this session: what a report counts under one row."""
+    reason = session.reason if session.outcome in FAILED else None
+    return Verdict(
+        session.service,
+        session.door,
+        session.outcome,
+        session.tls_version,
+        session.cipher,
+        reason,
+        session.cause,
+    )
+
+
+def _remember(peer: PeerHistory, session: Session, count: int, last: datetime | None) -> None:
+    cleartext = session.outcome is Outcome.NO_STARTTLS
+    if session.delivered:
+        peer.mail.add(count, session.at, last)
+        if cleartext:
+            peer.cleartext_mail.add(count, session.at, last)
+    elif cleartext and _refuses_cleartext(session.commands):
+        peer.cleartext_refused.add(count, session.at, last)
+    if session.hidden:
+        peer.hidden.add(count, session.at, last)
+    if session.outcome in FAILED:
+        if session.at is not None and len(peer.failed_at) < TIMES_PER_PEER:
+            peer.failed_at.append(session.at)
+        for line in session.lines:
+            if len(peer.evidence) >= EVIDENCE_LINES:
+                break
+            peer.evidence.append(line)
+
+
+def _refuses_cleartext(commands: str | None) -> bool:
+    """`ehlo=1 quit=1`: it looked for STARTTLS, did not find it, and left."""
+    return commands is not None and commands.split(" commands=")[0] == "ehlo=1 quit=1"

@@ -28,22 +28,15 @@ _ESTABLISHED = re.compile(
 )
 _LOST = re.compile(
     # smtpd/smtpd.c:smtpd_proto; NOQUEUE: or a queue id stands in front from 3.10 on
-    rb"(?:lost connection|timeout|too many errors) after ([A-Z][A-Z0-9 -]{1,40}?)(?: \(\d{1,12} bytes\))? from "
-    + _WHO
+    rb"(?:lost connection|timeout|too many errors) after ([A-Z][A-Z0-9 -]{1,40}?)(?: \(\d{1,12} bytes\))? from " + _WHO
 )
 _QUEUE_ID = re.compile(rb"(NOQUEUE|[0-9A-Za-z]{5,20}): ")
 _RATE_LIMIT = re.compile(rb"New TLS session rate limit exceeded: \d{1,10} from " + _WHO)
 _REFUSING = re.compile(rb"Refusing (?:STARTTLS|TLS service) request from " + _WHO)
 _WRAPPER_DROPPED = re.compile(rb"Wrapper-mode request dropped from " + _WHO)
-_CIPHER_GRADE = re.compile(
-    _WHO + rb": ((?:invalid cipher grade|error setting cipher grade|invalid unary)[^:]{0,40})"
-)
-_PIPELINED_HELLO = re.compile(
-    rb"improper command pipelining after [A-Z]{1,20} from " + _WHO + rb": \\026\\003"
-)
-_PREGREET_HELLO = re.compile(
-    rb"PREGREET \d{1,9} after \S{1,12} from (\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5}): \\026\\003"
-)
+_CIPHER_GRADE = re.compile(_WHO + rb": ((?:invalid cipher grade|error setting cipher grade|invalid unary)[^:]{0,40})")
+_PIPELINED_HELLO = re.compile(rb"improper command pipelining after [A-Z]{1,20} from " + _WHO + rb": \\026\\003")
+_PREGREET_HELLO = re.compile(rb"PREGREET \d{1,9} after \S{1,12} from (\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5}): \\026\\003")
 _PROXY_PEER = re.compile(rb"TLS handshake failed for service=\S{1,64} peer=(\[[0-9A-Fa-f:.]{2,45}\]:\d{1,5})")
 
 # tls/tls_server.c, tls/tls_certkey.c, tls/tls_misc.c, smtpd/smtpd.c: warnings that end in "disabling TLS support",
@@ -103,9 +96,7 @@ def _connect(message: bytes) -> Evidence | None:
 def _disconnect(message: bytes) -> Evidence | None:
     # smtpd/smtpd.c:smtpd_format_cmd_stats, 3.0 on
     match = _WHO_ONLY.match(message, 16)
-    return (
-        Evidence(Kind.DISCONNECT, match[1], message[match.end() :].strip(b" ,;\r")[:200]) if match else None
-    )
+    return Evidence(Kind.DISCONNECT, match[1], message[match.end() :].strip(b" ,;\r")[:200]) if match else None
 
 
 def _accept_error(message: bytes) -> Evidence | None:

@@ -94,9 +94,7 @@ class Calendar:
         latest = self.reference + timedelta(days=1)
         for year in range(latest.year, latest.year - 9, -1):  # nine years: 29 February needs up to eight
             try:
-                moment = self._moment(
-                    b"%d" % year, b"%d" % month, day, hour, minute, second, fraction, self.zone
-                )
+                moment = self._moment(b"%d" % year, b"%d" % month, day, hour, minute, second, fraction, self.zone)
             except ValueError:
                 continue
             if moment <= latest:
