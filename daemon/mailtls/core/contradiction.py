@@ -43,7 +43,8 @@ def _wrong_network(text: str) -> str:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return f'{shown(text)} is no address or network; write one such as "192.0.2.7" or "2001:db8::/48"'
-    return f'{shown(text)} has host bits set; write "{meant}" for the network or "{text.partition("/")[0]}" for the host'
+    host = text.partition("/")[0]
+    return f'{shown(text)} has host bits set; write "{meant}" for the network or "{host}" for the host'
 
 
 def _named(policy: Policy, *actions: Action) -> Iterator[tuple[Cause, CauseRule]]:
@@ -158,7 +159,8 @@ def _quota(policy: Policy) -> Iterator[Fault]:
     limits = policy.limits
     if limits.per_day > limits.waivers:
         key = "per_day" if "per_day" in limits.model_fields_set else "waivers"
-        what = f"per_day is {limits.per_day}, more than waivers, {limits.waivers}; write per_day = {limits.waivers} or less"
+        most = limits.waivers
+        what = f"per_day is {limits.per_day}, more than waivers, {most}; write per_day = {most} or less"
         yield Fault(("limits", key), what)
     if not limits.per_day:
         for cause, rule in _named(policy, Action.WAIVE):
@@ -179,7 +181,9 @@ def _never_names(policy: Policy) -> Iterator[Fault]:
 
 
 def _no_dot(text: str) -> str | None:
-    return None if text.startswith(".") else f'{shown(text)} has no dot in front; write ".{text}", which covers {text} too'
+    if text.startswith("."):
+        return None
+    return f'{shown(text)} has no dot in front; write ".{text}", which covers {text} too'
 
 
 def name_fault(text: str) -> str | None:

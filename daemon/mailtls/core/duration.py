@@ -19,7 +19,7 @@ def parse_duration(text: object) -> timedelta:
     """Read a duration such as `24h`; anything else is a ValueError whose text says what to write."""
     if isinstance(text, timedelta):
         return text
-    if isinstance(text, int) and not isinstance(text, bool):
+    if type(text) is int:  # and not a bool, which is one too
         raise ValueError(f'{text} has no unit; write it in quotes with s, m, h or d behind it, for example "{text}d"')
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:

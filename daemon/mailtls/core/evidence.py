@@ -31,7 +31,7 @@ class Kind(Enum):
 
 
 class Evidence(NamedTuple):
-    """One fact. `who`: the peer as the line spells it (`name[address]`, `[address]:port`), empty where none is named."""
+    """One fact. `who`: the peer as spelled (`name[address]`, `[address]:port`), empty where none is named."""
 
     kind: Kind
     who: bytes

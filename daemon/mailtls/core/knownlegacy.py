@@ -16,8 +16,9 @@ import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from mailtls.core.contradiction import name_fault, network_fault, wider_than
 from mailtls.core.level import Level
@@ -28,6 +29,13 @@ from mailtls.core.waiver import Origin, Waiver
 from mailtls.errors import ConfigError
 
 
+def _parse_until(value: object) -> date:
+    """Take a TOML date, or a date and time; a text would leave it open which day a `06/07/27` is."""
+    if not isinstance(value, date):
+        raise ValueError(f"{shown(value)} is no date; write year, month and day without quotes, such as 2027-06-30")  # noqa: TRY004 - pydantic turns a ValueError into a refusal
+    return value
+
+
 class KnownPeer(Table):
     """One entry of the list."""
 
@@ -36,7 +44,7 @@ class KnownPeer(Table):
     level: Level
     reason: str
     owner: str
-    until: date | datetime
+    until: Annotated[date, PlainValidator(_parse_until)]
 
     @cached_property
     def parsed(self) -> Network | None:
@@ -99,10 +107,9 @@ def _stands(entry: KnownPeer, at: datetime | None) -> bool:
 def parse_known_peers(text: str, source: str, policy: Policy) -> KnownPeers:
     """Read the list from its text, within the bounds of the policy. Raises ConfigError with one sentence."""
     known = parse_operator_file(KnownPeers, text, source)
-    faults = [
-        Fault(("peer", index, *path), what) for index, entry in enumerate(known.peer) for path, what in _wrong(entry, policy)
-    ]
-    faults += _twice(known)
+    faults = list(_twice(known))
+    for index, entry in enumerate(known.peer):
+        faults += [Fault(("peer", index, *path), what) for path, what in _wrong(entry, policy)]
     if faults:
         raise ConfigError(refusal(faults, text, source))
     return known
@@ -128,10 +135,11 @@ def _wrong_network(text: str, policy: Policy) -> Iterator[Fault]:
     network = ipaddress.ip_network(text)
     widest = wider_than(network, policy)
     if widest is not None:
-        what = f"{text} is wider than /{widest}, the policy's limits.widest.ipv{network.version}; write narrower networks"
+        limit = f"limits.widest.ipv{network.version}"
+        what = f"{text} is wider than /{widest}, the policy's {limit}; write narrower networks"
         yield Fault(("network",), what)
     for never in policy.never.parsed:
-        if never.version == network.version and network.overlaps(never):  # type: ignore[arg-type]
+        if never.version == network.version and network.overlaps(never):
             yield Fault(("network",), f"{text} overlaps {never} of the policy's never.networks; remove one of the two")
 
 
@@ -153,5 +161,6 @@ def _twice(known: KnownPeers) -> Iterator[Fault]:
             continue  # said by _wrong_network
         if peer and peer in seen:
             key = "network" if entry.network is not None else "name"
-            yield Fault(("peer", index, key), f"{shown(str(peer))} stands in the list twice; remove one of the two entries")
+            what = f"{shown(str(peer))} stands in the list twice; remove one of the two entries"
+            yield Fault(("peer", index, key), what)
         seen.add(peer)

@@ -80,8 +80,9 @@ def shown(value: object) -> str:
 
 def _not_toml(message: str, source: str) -> str:
     """Turn tomllib's `Expected '=' after a key (at line 3, column 5)` into our sentence."""
-    match = re.fullmatch(r"(?P<what>[^\n]*) \(at (?:line (?P<line>[0-9]+), column (?P<column>[0-9]+)|end of document)\)",
-                         message)
+    match = re.fullmatch(
+        r"(?P<what>[^\n]*) \(at (?:line (?P<line>[0-9]+), column (?P<column>[0-9]+)|end of document)\)", message
+    )
     if match is None:
         return f"{source}: this is not TOML: {shown(message)}."
     what = match["what"][:1].lower() + match["what"][1:]

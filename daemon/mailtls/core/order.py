@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from mailtls.core.logline import LogLine, split
 from mailtls.core.stamp import Calendar
@@ -16,7 +17,7 @@ def newest_first(lines: Sequence[bytes], calendar: Calendar) -> bool:
     """
     heads = [head for head in map(split, lines) if head is not None]
     moments = [moment for moment in (calendar.read(head.stamp) for head in heads if head.stamp) if moment is not None]
-    if len(moments) < 3 or any(later > earlier for earlier, later in zip(moments, moments[1:], strict=False)):
+    if len(moments) < 3 or any(later > earlier for earlier, later in pairwise(moments)):
         return False
     return moments[0] > moments[-1] or _ends_before_it_begins(heads)
 

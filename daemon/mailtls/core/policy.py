@@ -9,6 +9,8 @@ what a policy may not say although each key is well-formed is the table in `cont
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from mailtls.core.cause import Cause
 from mailtls.core.contradiction import contradictions
 from mailtls.core.operatorfile import parse_operator_file, refusal
@@ -19,7 +21,7 @@ from mailtls.errors import ConfigError
 class Policy(Table):
     """The whole file."""
 
-    causes: dict[Cause, CauseRule] = {}
+    causes: dict[Cause, CauseRule] = Field(default_factory=dict)
     limits: Limits = Limits()
     never: Never = Never()
     known_legacy: str | None = None

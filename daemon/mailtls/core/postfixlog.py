@@ -42,10 +42,23 @@ _PROXY_PEER = re.compile(rb"TLS handshake failed for service=\S{1,64} peer=(\[[0
 # tls/tls_server.c, tls/tls_certkey.c, tls/tls_misc.c, smtpd/smtpd.c: warnings that end in "disabling TLS support",
 # and those of old versions that mean the same
 _STATEMENT_MARKS = (b"disabling TLS support", b"No server certs available")
-_OLD_STATEMENTS = (b"cannot get private key from file", b"cannot get certificate from file", b"cannot load RSA certificate and key data",
-                   b"cannot load DSA certificate and key data", b"cannot load ECDSA certificate and key data")  # fmt: skip
-_PRELUDES = (b"Digest algorithm ", b"error loading ", b"error opening chain file", b"No PEM data in ", b"No private key found in ",
-             b"No certs for key", b"key at index ", b"loading ")  # fmt: skip
+_OLD_STATEMENTS = (
+    b"cannot get private key from file",
+    b"cannot get certificate from file",
+    b"cannot load RSA certificate and key data",
+    b"cannot load DSA certificate and key data",
+    b"cannot load ECDSA certificate and key data",
+)
+_PRELUDES = (
+    b"Digest algorithm ",
+    b"error loading ",
+    b"error opening chain file",
+    b"No PEM data in ",
+    b"No private key found in ",
+    b"No certs for key",
+    b"key at index ",
+    b"loading ",
+)
 
 
 class Program:

@@ -25,6 +25,16 @@ _STARTTLS = re.compile(rb"(?:^| )starttls=(\d{1,9})(?:/(\d{1,9}))?(?= |$)")
 _DELIVERED = re.compile(rb"(?:^| )(?:data|bdat)=(\d{1,9})(?:/\d{1,9})?(?= |$)")
 _NOT_A_REASON = (b"-1", b"0", b"1", b"")
 
+_FIELDS = {
+    Kind.ACCEPT_ERROR: "accept_error",
+    Kind.ESTABLISHED: "established",
+    Kind.LOST: "lost",
+    Kind.DISCONNECT: "commands",
+    Kind.REFUSED: "refused",
+    Kind.SERVER_FAULT: "fault",
+}
+_DECIDING = frozenset({Kind.ACCEPT_ERROR, Kind.ESTABLISHED, Kind.PROXY_FAILED})
+
 
 class OpenSession:
     """The lines of one session so far. `who` empty: no line with an address was seen yet."""
@@ -99,28 +109,16 @@ class OpenSession:
     def note(self, evidence: Evidence, stamp: bytes) -> None:
         """Take evidence that names this session's client."""
         kind = evidence.kind
-        if kind is Kind.ACCEPT_ERROR:
-            self.accept_error = evidence.text
-            self.stamp = stamp
-        elif kind is Kind.ESTABLISHED:
-            self.established = evidence.text
-            self.stamp = stamp
-        elif kind is Kind.LOST:
-            self.lost = evidence.text
-        elif kind is Kind.DISCONNECT:
-            self.commands = evidence.text
-            if not self.has_evidence:
-                self.stamp = stamp
+        field = _FIELDS.get(kind)
+        if field is not None:
+            setattr(self, field, evidence.text)
         elif kind is Kind.CLIENT:
             self.client = True
         elif kind is Kind.HIDDEN:
             self.hidden = True
-        elif kind is Kind.REFUSED:
-            self.refused = evidence.text
-        elif kind is Kind.SERVER_FAULT:
-            self.fault = evidence.text
         elif kind is Kind.PROXY_FAILED:
             self.failed = True
+        if kind in _DECIDING or (kind is Kind.DISCONNECT and not self.has_evidence):
             self.stamp = stamp
 
     def peer(self, *, named: bool) -> Peer:

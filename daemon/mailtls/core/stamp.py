@@ -25,19 +25,25 @@ _MONTHS = {
 }
 
 # One alternative a form; all quantifiers are bounded, so no text can make it slow.
+_CLOCK = rb"\d\d:\d\d:\d\d"
 STAMP = (
     rb"(?:"
-    rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:\d{4} )?[A-Z][a-z]{2} [ \d]?\d(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d{1,9})?(?: \d{4}\b)?"
-    rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d| UTC| [+-]\d{4})?"
-    rb"|\d{1,2}[./]\d{1,2}[./]\d{4},?(?: (?:\xc3\xa0|\xe0))? \d\d:\d\d:\d\d"
-    rb"|\d{10}\.\d{1,9}"
+    rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:\d{4} )?[A-Z][a-z]{2} [ \d]?\d(?: \d{4})? "
+    + _CLOCK
+    + rb"(?:\.\d{1,9})?(?: \d{4}\b)?"
+    rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?\d{4}[-/]\d\d[-/]\d\d[T ]"
+    + _CLOCK
+    + rb"(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d| UTC| [+-]\d{4})?"
+    rb"|\d{1,2}[./]\d{1,2}[./]\d{4},?(?: (?:\xc3\xa0|\xe0))? " + _CLOCK + rb"|\d{10}\.\d{1,9}"
     rb")"
 )
 _BSD = re.compile(
-    rb"(?:[A-Z][a-z]{2},? )?(?:(\d{4}) )?([A-Z][a-z]{2}) ([ \d]?\d)(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?: (\d{4}))?"
+    rb"(?:[A-Z][a-z]{2},? )?(?:(\d{4}) )?([A-Z][a-z]{2}) ([ \d]?\d)(?: (\d{4}))? "
+    rb"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?: (\d{4}))?"
 )
 _ISO = re.compile(
-    rb"(?:[A-Z][a-z]{2} )?(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
+    rb"(?:[A-Z][a-z]{2} )?(\d{4})[-/](\d\d)[-/](\d\d)[T ]"
+    rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
 )
 _DAY_FIRST = re.compile(rb"(\d{1,2})[./](\d{1,2})[./](\d{4})\D{0,5} (\d\d):(\d\d):(\d\d)")
 _EPOCH = re.compile(rb"\d{10}(?:\.\d{1,9})?")

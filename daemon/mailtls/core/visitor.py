@@ -15,10 +15,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from mailtls.core.cause import Cause, Outcome
-from mailtls.core.history import FAILED, TIMES_PER_PEER, PeerHistory
+from mailtls.core.history import FAILED, PeerHistory
 from mailtls.core.trouble import PORT_25, succeeded
 
 BURST = timedelta(minutes=10)
+PER_BURST = 3
 KINDS_OF_A_SCANNER = 3
 KINDS_OF_A_NAMED_SCANNER = 2
 KINDS_WITH_SUITES = 4
@@ -61,12 +62,10 @@ def is_scanner(peer: PeerHistory) -> bool:
 
 
 def is_monitor(peer: PeerHistory) -> bool:
-    """Tell whether the peer only looks in: handshakes completed and dropped, or cut at even intervals, no mail ever."""
-    if peer.mail.count or any(_counts_as_failure(cause) for cause in _causes(peer)):
+    """Tell whether the peer only looks in: handshakes done and dropped, or cut at even intervals, and no mail."""
+    if peer.mail.count or any(v.outcome in FAILED and v.cause not in _WEAK for v in peer.verdicts):
         return False
-    dropped = sum(
-        tally.count for verdict, tally in peer.verdicts.items() if verdict.cause is Cause.DROPPED_AFTER_TLS
-    )
+    dropped = sum(tally.count for verdict, tally in peer.verdicts.items() if verdict.cause is Cause.DROPPED_AFTER_TLS)
     used = sum(tally.count for verdict, tally in peer.verdicts.items() if succeeded(verdict))
     failed = peer.tally(*FAILED).count
     if dropped >= LOOKS_OF_A_MONITOR and dropped >= used and dropped >= failed:
@@ -119,19 +118,8 @@ def _at_once(firsts: Iterable[datetime | None], wanted: int) -> bool:
 def _comes_in_bursts(peer: PeerHistory) -> bool:
     """Tell whether failures come at least three at a time: a refused mail server tries once or twice, and waits."""
     times = sorted(peer.failed_at)
-    if not times:
-        return True
     bursts = 1 + sum(1 for early, late in zip(times, times[1:], strict=False) if late - early > BURST)
-    known = len(times) if len(times) < TIMES_PER_PEER else max(len(times), 1)
-    return known >= 3 * bursts or known < 3
-
-
-def _causes(peer: PeerHistory) -> set[Cause]:
-    return {verdict.cause for verdict in peer.verdicts if verdict.outcome in FAILED}
-
-
-def _counts_as_failure(cause: Cause) -> bool:
-    return cause not in _WEAK
+    return len(times) < PER_BURST or len(times) >= PER_BURST * bursts
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mailtls.core.printable import printable
 from mailtls.core.stamp import Calendar
@@ -182,14 +182,16 @@ class _Rewound:
         return False
 
 
-def _decompressor(kind: str, source: _Rewound, owner: LogFile) -> IO[bytes]:
+def _decompressor(kind: str, source: _Rewound, owner: LogFile) -> Any:
+    """A context manager with `read(size)`; the standard classes want a whole file object where `read` is enough."""
+    stream: Any = source
     if kind == "gzip":
-        return gzip.GzipFile(fileobj=source, mode="rb")  # type: ignore[arg-type,return-value]
+        return gzip.GzipFile(fileobj=stream, mode="rb")
     if kind == "bzip2":
-        return bz2.BZ2File(source, "rb")  # type: ignore[arg-type,return-value]
+        return bz2.BZ2File(stream, "rb")
     if kind == "xz":
-        return lzma.LZMAFile(source, "rb")  # type: ignore[arg-type,return-value]
-    return _Zstd(owner)  # type: ignore[return-value]
+        return lzma.LZMAFile(stream, "rb")
+    return _Zstd(owner)
 
 
 class _Zstd:
