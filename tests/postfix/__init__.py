@@ -1,0 +1,10 @@
+"""A real Postfix with real clients.
+
+certificates    key pairs, made with the openssl command
+instance        a private Postfix: its own configuration, queue, data, log and ports under one temporary directory
+conversation    one SMTP connection from an address of its own, up to the first byte after STARTTLS
+hello           first flights of TLS that no library sends any more, as bytes
+clients         the cast: each client is one function, and tells in plain words what happened to it
+
+`scripts/demo.py` plays the same cast for people to see; the tests here assert what mailtls makes of it.
+"""

@@ -1,0 +1,72 @@
+"""Handshakes as clients of different ages make them: OpenSSL for TLS 1.0 to 1.3, tlslite-ng for what OpenSSL lost.
+
+Debian's OpenSSL 3 is built without SSLv3, RC4 and 3DES; tlslite-ng (pure Python) still speaks them.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import warnings
+from pathlib import Path
+
+from .conversation import Handshake, HandshakeFailed
+
+SSLV3 = (3, 0)
+TLS12 = (3, 3)
+
+
+def openssl(
+    version: ssl.TLSVersion,
+    ciphers: str = "ALL",
+    *,
+    trusted: Path | None = None,
+    expected_name: str | None = None,
+) -> Handshake:
+    """Offer exactly one version, and these ciphers (an OpenSSL cipher list).
+
+    With `trusted` (a PEM file) or `expected_name` the certificate is verified, otherwise anything is believed.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = expected_name is not None
+    context.verify_mode = ssl.CERT_REQUIRED if trusted or expected_name else ssl.CERT_NONE
+    if trusted is not None:
+        context.load_verify_locations(trusted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 is what is wanted here
+        context.minimum_version = context.maximum_version = version
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+
+    def shake(wire: socket.socket) -> ssl.SSLSocket:
+        try:
+            return context.wrap_socket(wire, server_hostname=expected_name)
+        except ssl.SSLCertVerificationError as refusal:
+            raise HandshakeFailed(f"did not accept the certificate: {refusal.verify_message}") from refusal
+        except ssl.SSLError as error:
+            raise HandshakeFailed((error.reason or str(error)).replace("_", " ").lower()) from error
+        except OSError as error:
+            raise HandshakeFailed(str(error)) from error
+
+    return shake
+
+
+def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[str, ...]) -> Handshake:
+    """Offer a range of versions ((3, 0) is SSLv3) and ciphers by tlslite-ng's names (`rc4`, `3des`, `aes128`)."""
+    # Not at the top: without tlslite-ng only these clients cannot play.
+    from tlslite.api import HandshakeSettings, TLSConnection
+    from tlslite.errors import TLSError
+
+    settings = HandshakeSettings()
+    settings.minVersion, settings.maxVersion = lowest, highest
+    settings.cipherNames = list(ciphers)
+    settings.macNames = ["sha", "md5", "aead"]
+
+    def shake(wire: socket.socket) -> TLSConnection:
+        connection = TLSConnection(wire)
+        try:
+            connection.handshakeClientCert(settings=settings)
+        except (TLSError, OSError) as error:
+            raise HandshakeFailed(str(error).replace("_", " ")) from error
+        return connection
+
+    return shake
