@@ -140,12 +140,13 @@ def rejects_certificate(trusted: Path, expected_name: str | None = None) -> Act:
 
 def rejects_certificate_afterwards(address: str, server: Server) -> Experience:
     """Complete the handshake, then look at the certificate and send alert 42, as TLS 1.3 clients may."""
+    shake = tlslite((3, 3), (3, 4), ("aes128gcm", "aes256gcm"))
     from tlslite.constants import AlertDescription, AlertLevel  # tlslite-ng lets a client send what it likes
     from tlslite.messages import Alert
 
     with Conversation(address, server) as conversation:
         conversation.approach()
-        connection = tlslite((3, 3), (3, 4), ("aes128gcm", "aes256gcm"))(conversation.wire)
+        connection = shake(conversation.wire)
         alert = Alert().create(AlertDescription.bad_certificate, AlertLevel.fatal)
         for _ in connection._sendMsg(alert):
             pass

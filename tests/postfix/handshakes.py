@@ -53,8 +53,11 @@ def openssl(
 def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[str, ...]) -> Handshake:
     """Offer a range of versions ((3, 0) is SSLv3) and ciphers by tlslite-ng's names (`rc4`, `3des`, `aes128`)."""
     # Not at the top: without tlslite-ng only these clients cannot play.
-    from tlslite.api import HandshakeSettings, TLSConnection
-    from tlslite.errors import TLSError
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # asyncore, which is not used here
+        from tlslite.errors import TLSError
+        from tlslite.handshakesettings import HandshakeSettings
+        from tlslite.tlsconnection import TLSConnection
 
     settings = HandshakeSettings()
     settings.minVersion, settings.maxVersion = lowest, highest

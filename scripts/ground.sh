@@ -1,0 +1,111 @@
+# The ground that scripts/test and scripts/demo stand on: Debian packages, and a virtual environment.
+#
+# Sourced, not run. Works on a bare Debian 12 or 13 (debootstrap --variant=minbase) as root; as a plain user it
+# installs no Debian packages and says which are missing.
+#
+# A Postfix that is installed is left alone. One that is not is installed as Debian's "No configuration": without
+# a main.cf its unit does not start, and no service is started while packages are being installed. Nothing is ever
+# removed to make room: where another mail server is installed, that is said and left as it is.
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/mailtls-XXXXXXXX")
+our_policy_rc_d=
+
+clean_up() {
+    [ -z "$our_policy_rc_d" ] || rm -f "$our_policy_rc_d"
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+say() { printf '%s\n' "$*"; }
+refuse() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
+am_root() { [ "$(id -u)" -eq 0 ]; }
+
+debian_release() { (. /etc/os-release 2>/dev/null && echo "${VERSION_ID:-0}") || echo 0; }
+debian_name() { (. /etc/os-release 2>/dev/null && echo "${ID:-unknown}-${VERSION_CODENAME:-${VERSION_ID:-0}}") || echo unknown; }
+
+is_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# missing PACKAGE...: print those that are not installed.
+missing() {
+    local package
+    for package in "$@"; do is_installed "$package" || printf '%s ' "$package"; done
+}
+
+# install_debian PACKAGE...: install what is missing; return 1 with the reason in $why_not if that cannot be.
+install_debian() {
+    local wanted log=$scratch/apt.log
+    wanted=$(missing "$@")
+    [ -n "$wanted" ] || return 0
+    why_not="not installed: ${wanted% }"
+    command -v apt-get >/dev/null || return 1
+    am_root || { why_not="$why_not (root could install it)"; return 1; }
+    say "Installing from Debian: ${wanted% }"
+    keep_services_down
+    case " $wanted " in *" postfix "*)
+        echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections ;;
+    esac
+    # shellcheck disable=SC2086  # one word a package
+    if ! { apt-get -q update && apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends --no-remove install $wanted; } \
+        </dev/null >"$log" 2>&1; then
+        why_not="apt-get could not install ${wanted% }: $(grep -E '^(E:|W:.*Failed)' "$log" | tail -n 1)"
+        return 1
+    fi
+}
+
+# No service starts while packages are installed (invoke-rc.d(8)); a policy of the machine's own is kept.
+keep_services_down() {
+    [ -e /usr/sbin/policy-rc.d ] && return
+    our_policy_rc_d=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' >"$our_policy_rc_d"
+    chmod 755 "$our_policy_rc_d"
+}
+
+cache_directory() {
+    if [ -n "${XDG_CACHE_HOME:-}" ]; then echo "$XDG_CACHE_HOME/mailtls-test"
+    elif am_root; then echo /var/cache/mailtls-test
+    else echo "$HOME/.cache/mailtls-test"; fi
+}
+
+# Python with what mailtls runs on. Debian 13 has it all in packages; Debian 12 is too old in some, pip fills in.
+install_python() {
+    local packages=(python3 python3-venv ca-certificates)
+    if [ "$(debian_release)" -ge 13 ] 2>/dev/null; then
+        packages+=(python3-pydantic python3-typer python3-rich python3-setuptools)
+    fi
+    install_debian "${packages[@]}" || refuse "$why_not"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "Python 3.11 or later is needed: $(python3 -V)"
+}
+
+# make_venv NAME REQUIREMENT...: set $venv to a virtual environment that holds the requirements, on top of Debian's
+# packages. It is kept for the next run, keyed by release, Python, and what is asked for.
+make_venv() {
+    local name=$1 key cache log=$scratch/pip.log
+    shift
+    key=$(printf '%s\n' "$(python3 -V)" "$@" | cat - "$checkout/pyproject.toml" | sha256sum | cut -c1-12)
+    cache=$(cache_directory)
+    venv=$cache/$name-$(debian_name)-$key
+    mkdir -p "$cache"
+    exec 9>"$venv.lock"
+    flock 9
+    if [ ! -e "$venv/complete" ]; then
+        say "Making a virtual environment in $venv"
+        rm -rf "$venv"
+        python3 -m venv --system-site-packages "$venv" >"$log" 2>&1 || refuse "python3 -m venv failed: $(tail -n 1 "$log")"
+        "$venv/bin/pip" install --progress-bar off "$@" >"$log" 2>&1 </dev/null ||
+            refuse "pip could not install what is needed: $(grep -i error "$log" | tail -n 1)"
+        touch "$venv/complete"
+    fi
+    flock -u 9
+}
+
+# requirements [EXTRA]: print what pyproject.toml asks for, one requirement a line.
+requirements() {
+    python3 - "$checkout/pyproject.toml" "$@" <<'END'
+import sys, tomllib
+project = tomllib.load(open(sys.argv[1], "rb"))["project"]
+print(*project["dependencies"], *(r for extra in sys.argv[2:] for r in project["optional-dependencies"][extra]), sep="\n")
+END
+}
