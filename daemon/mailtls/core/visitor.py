@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from mailtls.core.cause import Cause, Outcome
 from mailtls.core.history import FAILED, PeerHistory
@@ -25,28 +26,32 @@ KINDS_OF_A_NAMED_SCANNER = 2
 KINDS_WITH_SUITES = 4
 LOOKS_OF_A_MONITOR = 3
 EVEN_LOOKS = 8
-# Names of services that scan the Internet, seen in public logs: supporting evidence, never proof.
-SCANNER_NAMES = (
-    "binaryedge",
-    "census",
-    "checktls",
-    "internet-measurement",
+# Domains of services that scan the Internet, seen in public logs: supporting evidence, never proof.
+SCANNER_DOMAINS = (
+    "academyforinternetresearch.org",
+    "binaryedge.ninja",
+    "censys-scanner.com",
+    "censys.io",
+    "checktls.com",
+    "internet-census.org",
+    "internet-measurement.com",
     "internet.nl",
-    "leakix",
-    "onyphe",
-    "shadowserver",
-    "shodan",
-    "ssllabs",
-    "stretchoid",
+    "leakix.net",
+    "leakix.org",
+    "onyphe.net",
+    "shadowserver.org",
+    "shodan.io",
+    "ssllabs.com",
+    "stretchoid.com",
 )
 # These tell nothing about who the peer is: together they count as one kind of failure.
 _WEAK = frozenset({Cause.NETWORK_CUT, Cause.TIMEOUT, Cause.UNKNOWN})
 
 
 def named_like_a_scanner(peer: PeerHistory) -> bool:
-    """Tell whether the peer's name is that of a known scanning service."""
-    name = (peer.name or "").lower()
-    return any(word in name for word in SCANNER_NAMES)
+    """Tell whether the peer's name, forward-confirmed as Postfix prints it, is that of a known scanning service."""
+    name = f".{(peer.name or '').lower().rstrip('.')}"
+    return any(name.endswith(f".{domain}") for domain in SCANNER_DOMAINS)
 
 
 def is_scanner(peer: PeerHistory) -> bool:
@@ -54,8 +59,8 @@ def is_scanner(peer: PeerHistory) -> bool:
     if peer.mail.count or not peer.failing:
         return False
     kinds = _kinds_of_failure(peer)
-    if len(kinds) < KINDS_OF_A_SCANNER and named_like_a_scanner(peer):
-        return _at_once(kinds.values(), KINDS_OF_A_NAMED_SCANNER)
+    if named_like_a_scanner(peer) and (_at_once(kinds.values(), KINDS_OF_A_NAMED_SCANNER) or _has_a_burst(peer)):
+        return True
     if _at_once(kinds.values(), KINDS_OF_A_SCANNER):
         return _comes_in_bursts(peer)
     return _at_once([*kinds.values(), *_suites(peer).values()], KINDS_WITH_SUITES) and _comes_in_bursts(peer)
@@ -76,7 +81,7 @@ def is_monitor(peer: PeerHistory) -> bool:
 def keeps_even_intervals(times: Sequence[datetime]) -> bool:
     """Tell whether these times, eight or more, have the even gaps of a program on a timer: a tenth of each other."""
     ordered = sorted(times)
-    gaps = sorted(later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False))
+    gaps = sorted(later - earlier for earlier, later in pairwise(ordered))
     if len(ordered) < EVEN_LOOKS or gaps[0] < timedelta(seconds=10):
         return False
     # One missed look may stand among them, so the longest gap is left out.
@@ -107,7 +112,7 @@ def _suites(peer: PeerHistory) -> dict[tuple[str | None, str | None], datetime |
 
 
 def _at_once(firsts: Iterable[datetime | None], wanted: int) -> bool:
-    """Tell whether so many different things were first seen within `BURST`; without stamps, whether there are so many."""
+    """Tell whether so many different things were first seen within `BURST`; without stamps, whether there are any."""
     known = list(firsts)
     times = sorted(first for first in known if first is not None)
     if len(known) >= wanted and not times:
@@ -115,10 +120,15 @@ def _at_once(firsts: Iterable[datetime | None], wanted: int) -> bool:
     return any(late - early <= BURST for early, late in zip(times, times[wanted - 1 :], strict=False))
 
 
+def _has_a_burst(peer: PeerHistory) -> bool:
+    times = sorted(peer.failed_at)
+    return any(late - early <= BURST for early, late in zip(times, times[PER_BURST - 1 :], strict=False))
+
+
 def _comes_in_bursts(peer: PeerHistory) -> bool:
     """Tell whether failures come at least three at a time: a refused mail server tries once or twice, and waits."""
     times = sorted(peer.failed_at)
-    bursts = 1 + sum(1 for early, late in zip(times, times[1:], strict=False) if late - early > BURST)
+    bursts = 1 + sum(1 for early, late in pairwise(times) if late - early > BURST)
     return len(times) < PER_BURST or len(times) >= PER_BURST * bursts
 
 
