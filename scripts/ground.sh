@@ -9,6 +9,7 @@
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/mailtls-XXXXXXXX")
+chmod 711 "$scratch" # Postfix is not root
 our_policy_rc_d=
 
 clean_up() {

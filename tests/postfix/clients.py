@@ -64,7 +64,8 @@ def insists(handshake: Handshake, times: int = 1) -> Act:
             failure = secured(address, server, handshake)
             if failure is None:
                 return Experience(connection, "delivered its mail over TLS", delivered=True)
-        return Experience(times, f"no mail delivered; TLS failed {times} times: {failure}")
+        failed = "TLS failed" if times == 1 else f"TLS failed {times} times"
+        return Experience(times, f"no mail delivered; {failed}: {failure}")
 
     return act
 

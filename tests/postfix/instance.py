@@ -33,8 +33,8 @@ PATIENCE_S = 30.0
 SPOOL = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")
 
 # Runs when the pipe from us closes. (PR_SET_PDEATHSIG would not do: the kernel forgets it when the master
-# changes its effective user.)
-GUARD = 'read -r _; kill "$0"; while kill -0 "$0" 2>/dev/null; do sleep 0.1; done; rm -rf "$1"'
+# changes its effective user. In a container nobody may reap a dead master: a zombie, state Z, counts as gone.)
+GUARD = 'read -r _; kill "$0"; while grep -qs "^State:.[^Z]" "/proc/$0/status"; do sleep 0.1; done; rm -rf "$1"'
 
 
 def why_not() -> str | None:

@@ -23,11 +23,12 @@ class Report:
     """One report; `whole` is the JSON object as DESIGN.md describes it."""
 
     def __init__(self, log: Path) -> None:
-        """Run the program on one log; anything but exit status 0 is a CalledProcessError."""
+        """Run the program on one log; anything but exit status 0 is a RuntimeError with its words."""
         command = [mailtlsctl(), "report", "--format", "json", str(log)]
-        self.whole: dict[str, Any] = json.loads(
-            subprocess.run(command, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
-        )
+        run = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+        if run.returncode:
+            raise RuntimeError(f"{' '.join(command)} exited with {run.returncode}: {run.stderr.decode()}")
+        self.whole: dict[str, Any] = json.loads(run.stdout)
 
     def verdicts(self, ip: str | None) -> list[dict[str, Any]]:
         """Return the rows of one address; None: those that no client is charged with."""
