@@ -1,0 +1,61 @@
+"""The command line: `mailtlsctl`, one file a command.
+
+`main` is all that an installed program calls. It imports nothing before it is needed: a plain `report` is recognised
+by `shortcut` without Typer, and Rich is only loaded for what a person will read (docs/decisions/0004).
+
+Exit status: 0 done, 1 findings that were asked for (or an unknown peer), 2 usage or input that cannot be read,
+130 interrupted, 141 the reader of the output went away. Bad input is one sentence on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mailtls.ctl import output
+from mailtls.errors import MailtlsError
+
+USAGE = 2
+INTERRUPTED = 128 + 2  # as a shell reports a program that SIGINT ended
+READER_GONE = 128 + 13  # the same for SIGPIPE
+
+
+def main() -> NoReturn:
+    """Run the command of this process's arguments and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit status, whatever the input is like."""
+    try:
+        status = _dispatch(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except MailtlsError as error:
+        output.complain(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        output.abandon()
+        output.complain("interrupted; nothing was changed")
+        return INTERRUPTED
+    except BrokenPipeError:
+        output.abandon()
+        return READER_GONE
+    return status
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    completing = "_MAILTLSCTL_COMPLETE" in os.environ  # set by the shell's completion function
+    if not completing:
+        from mailtls.ctl.shortcut import plain_report
+
+        order = plain_report(arguments)
+        if order is not None:
+            from mailtls.ctl.report import report
+
+            return report(order)
+    from mailtls.ctl.app import obey
+
+    return obey(arguments)

@@ -1,0 +1,71 @@
+"""The progress bar of long logs: on standard error, on a terminal only, and only when it takes a while.
+
+Nothing is imported or drawn during the first second, so that short logs and pipes pay nothing for it. The bar is
+drawn from the reader's own calls; no thread runs beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PATIENCE = 1.0  # seconds without a bar
+BETWEEN = 0.1  # least seconds between two drawings
+
+
+def wanted() -> bool:
+    """Tell whether standard error is a terminal that can move its cursor."""
+    try:
+        return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    except (AttributeError, ValueError):  # no standard error at all, or a closed one
+        return False
+
+
+class ReadingBar:
+    """A context that shows how far a log is read; `callback` is what the reader calls, None where no bar is wanted."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._next = time.monotonic() + PATIENCE
+        self.callback: Callable[[int, int], None] | None = self._advance if wanted() else None
+
+    def __enter__(self) -> ReadingBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _advance(self, done: int, total: int) -> None:
+        """Take the bytes read so far, of `total` bytes (0: not known)."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + BETWEEN
+        if self._progress is None:
+            self._progress = _bar()
+            self._progress.start()
+            self._task = self._progress.add_task("reading", total=None)
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total or None)
+            self._progress.refresh()
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True, markup=False), transient=True, auto_refresh=False,
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""`mailtlsctl report`: from logs to a report, for people or for programs.
+
+Reads every log once, says what could not be read on standard error, and prints. The exit status says whether the
+logs could be read, not what is in them, unless `--fail-on-findings` asks for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mailtls.core.diagnosis import Report, diagnose
+from mailtls.core.history import History
+from mailtls.ctl import output
+from mailtls.ctl.reading import history_of
+from mailtls.ctl.reportjson import json_pieces
+from mailtls.ctl.shortcut import ReportOrder
+
+FINDINGS = 1
+
+
+def report(order: ReportOrder) -> int:
+    """Print the report that was ordered; return the exit status. Raises InputError, ConfigError: one sentence each."""
+    history = history_of(order.logs, order.since, order.until)
+    result = diagnose(history)
+    output.write(_pieces(history, result, order))
+    return FINDINGS if order.fail_on_findings and needs_a_person(result) else 0
+
+
+def needs_a_person(result: Report) -> bool:
+    """Tell whether the server has a fault, or mail of a peer does not arrive."""
+    return bool(result.server) or any(peer.outage for peer in result.peers)
+
+
+def _pieces(history: History, result: Report, order: ReportOrder) -> Iterator[str]:
+    if order.format == "json":
+        return json_pieces(history, result)
+    from mailtls.ctl.overview import overview
+
+    return overview(history, result, every_peer=order.peers)
