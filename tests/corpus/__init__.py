@@ -1,0 +1,1 @@
+"""Real logs that nobody of this project wrote, and the verdicts that their lines prove."""
