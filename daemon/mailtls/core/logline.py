@@ -32,7 +32,8 @@ class LogLine(NamedTuple):
 
 _LEAD = (
     rb"[\s\xef\xbb\xbf]{0,64}"
-    rb"(?:[^|\x00-\x1f]{1,80}\|[ \t]{1,4})?"  # docker-compose: `mail-server    | `
+    rb"(?:[\w.@-]{1,80} {0,40}\|[ \t]{1,4})?"  # docker-compose: `mail-server    | `; one word, so no other header fits
+    rb"(?:\[pod/[^\s\]]{1,200}\] )?"  # kubectl logs --prefix
     rb"(?:[\w./+-]{1,200}:(?:\d{1,12}:)?(?=[A-Z<\d]))?"  # grep: `mail.log:17:`
     rb"(?:\d{1,9}[:\t .)-][ \t]{0,8}(?=[A-Z<\d]))?"  # numbered
 )
@@ -42,16 +43,21 @@ _HEAD = re.compile(
     rb"(?:[ \t]{0,8}(?:std(?:out|err) [FP] |[^\s\[\]:]{1,255} )?\[?(" + STAMP + rb")\]?)?"
     rb"(?:[ \t]{1,16}(.{1,400}))?"
 )
-# `host tag[pid]: `, `tag[pid]: `, `host tag pid msgid sd ` (RFC 5424), `[tag] `
+# `host tag[pid]: `, `tag[pid]: `, `host tag pid msgid sd ` (RFC 5424), `[tag] `; BusyBox's syslogd writes facility and
+# severity behind the host, rsyslog templates of containers the severity in its place
 _TAG = rb"([^\s:\[\]|]{1,120})(?:\[(\d{1,10})\])?:(?:[ \t]|$)"
-_HOST_AND_TAG = re.compile(rb"([^\s\[\]]{0,254}[^\s\[\]:]) (?:\d{1,9} )?" + _TAG)
+_HOST_AND_TAG = re.compile(
+    rb"([^\s\[\]]{0,254}[^\s\[\]:]) {1,8}(?:\d{1,9} |(?:mail|daemon|user|local\d)\.[a-z]{3,7} )?" + _TAG
+)
+_STREAMS = (b"stdout F ", b"stderr F ", b"stdout P ", b"stderr P ")
+_SEVERITIES = frozenset((b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERR", b"ERROR", b"CRIT", b"ALERT"))
 _TAG_ALONE = re.compile(_TAG)
 _BRACKETED = re.compile(rb"(?:([^\s\[\]:]{1,255}) )?\[([\w./-]{1,64})\] ")
 _RFC5424 = re.compile(
-    rb"([^\s]{1,255}) ([^\s\[\]:]{1,120}) (\d{1,10}|-) [^\s]{1,64} (?:-|\[[^\]]{0,500}\]) (?:\xef\xbb\xbf)?"
+    rb"([^\s]{1,255}) ([^\s\[\]:]{1,120}) (\d{1,10}|-) [^\s]{1,64} (?:-|(?:\[[^\]]{0,500}\]){1,8}) (?:\xef\xbb\xbf)?"
 )
 _WEB_TABLE = re.compile(rb"(?:info|notice|warning|error|err|crit|alert|emerg|debug)\t")
-_NUMBERED = re.compile(rb"\d{1,9}[:\t .)-][ \t]{0,8}|[^|\x00-\x1f]{1,80}\|[ \t]{1,4}")
+_NUMBERED = re.compile(rb"\d{1,9}[:\t .)-][ \t]{0,8}|[\w.@-]{1,80} {0,40}\|[ \t]{1,4}")
 _PROGRAM_TAGS = re.compile(
     rb"(?:[^\s:\[\]]{1,100}/)?(?:smtpd|postscreen|tlsproxy|lmtp|smtp|master|dovecot|[a-z0-9]{2,12}-login)$"
 )
@@ -74,6 +80,8 @@ def split(line: bytes) -> LogLine | None:
 
 
 def _split_behind_stamp(stamp: bytes, line: bytes, position: int) -> LogLine | None:
+    if line.startswith(_STREAMS, position):
+        position += 9  # a container's log, without a stamp of the program's own
     match = _TAG_ALONE.match(line, position)
     if match is not None:
         return _line(stamp, b"", match[1], match[2], line[match.end() :])
@@ -108,6 +116,10 @@ def _split_bare(line: bytes) -> LogLine | None:
 
 
 def _line(stamp: bytes, host: bytes, tag: bytes, pid: bytes | None, message: bytes) -> LogLine:
+    if host in _SEVERITIES:  # no host: it would part the lines of one process
+        host = b""
+    if message.startswith(b"[ID "):  # syslog of Solaris: `[ID 197553 mail.info] `
+        message = message.partition(b"] ")[2]
     return LogLine(stamp, b"%b %b[%b]" % (host, tag, pid or b""), tag, message)
 
 

@@ -8,7 +8,8 @@ A BSD stamp has neither year nor zone: both come from a `Calendar` that the call
 chosen so that no line is later than the calendar's reference by more than a day; a log that crosses New Year's Eve
 comes out right as long as it is shorter than a year.
 
-BUGS: a line without zone is taken to be in the calendar's zone; the repeated hour in autumn is read once.
+BUGS: a line without zone is taken to be in the calendar's zone, and so is one with a zone's name other than UTC
+(journald short-full); the repeated hour in autumn is read once.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ STAMP = (
     rb"(?:"
     rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:\d{4} )?[A-Z][a-z]{2} [ \d]?\d(?: \d{4})? "
     + _CLOCK
-    + rb"(?:\.\d{1,9})?(?: \d{4}\b)?"
-    rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?\d{4}[-/]\d\d[-/]\d\d[T ]"
+    + rb"(?:\.\d{1,9})?(?: \d{4}(?= ))?"
+    rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{4}-\d\d-\d\d " + _CLOCK + rb"(?:\.\d{1,9})? (?:[A-Z]{2,5}|[+-]\d\d)(?= )"
+    rb"|\d{4}[-/]\d\d[-/]\d\d[T ]"
     + _CLOCK
     + rb"(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d| UTC| [+-]\d{4})?"
     rb"|\d{1,2}[./]\d{1,2}[./]\d{4},?(?: (?:\xc3\xa0|\xe0))? " + _CLOCK + rb"|\d{10}\.\d{1,9}"
@@ -43,7 +45,7 @@ _BSD = re.compile(
 )
 _ISO = re.compile(
     rb"(?:[A-Z][a-z]{2} )?(\d{4})[-/](\d\d)[-/](\d\d)[T ]"
-    rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?"
+    rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?)| [A-Z]{2,5})?"
 )
 _DAY_FIRST = re.compile(rb"(\d{1,2})[./](\d{1,2})[./](\d{4})\D{0,5} (\d\d):(\d\d):(\d\d)")
 _EPOCH = re.compile(rb"\d{10}(?:\.\d{1,9})?")
@@ -129,5 +131,5 @@ class Calendar:
             return self.zone
         if text in (b"Z", b"UTC"):
             return UTC
-        minutes = int(text[1:3]) * 60 + int(text[-2:])
+        minutes = int(text[1:3]) * 60 + int(text[3:].lstrip(b":") or 0)
         return timezone(timedelta(minutes=-minutes if text[:1] == b"-" else minutes))
