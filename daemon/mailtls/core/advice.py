@@ -217,9 +217,10 @@ def advise(peer: PeerHistory, examination: Examination) -> str:
     sentence = ON_A_DEVICE.get(found) if at_device else None
     if sentence is None:
         sentence = _for_this_certificate(examination) or AT_PORT_25[found]
-    for mark, words in (("{reasons}", _reasons(examination)), ("{reason}", _reason(examination))):
+    address = peer.ip if is_address(peer.ip) else "ADDRESS"
+    # The log's own words go in last, so that no mark in them is taken for one of ours.
+    for mark, words in (("{ip}", address), ("{reasons}", _reasons(examination)), ("{reason}", _reason(examination))):
         sentence = sentence.replace(mark, words)
-    sentence = sentence.replace("{ip}", peer.ip if is_address(peer.ip) else "ADDRESS")
     return " ".join((sentence, *_remarks(peer, examination, at_device=at_device)))
 
 

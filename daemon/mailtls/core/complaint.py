@@ -127,6 +127,14 @@ def _chain(message: str) -> str:
     )
 
 
+def _chain_file(message: str) -> str:
+    return (
+        f"Postfix cannot open the file {_file(message)}{_because(message)} of `smtpd_tls_chain_files`, so that "
+        "handshakes find no certificate and fail with `no shared cipher`, or STARTTLS is answered with 454. Name "
+        f"existing PEM files, each private key before its certificate; {_RELOAD}."
+    )
+
+
 def _ca_file(message: str) -> str:
     name = _between(message, 'CAfile="', '"') or "(the line names no file)"
     return (
@@ -167,14 +175,34 @@ def dovecot_protocol_remedy() -> str:
     )
 
 
+_DOVECOT_CERTIFICATE = (
+    "Dovecot cannot use its certificate or private key, so that every TLS login fails. Check that the files behind "
+    "`ssl_cert = <FILE` and `ssl_key = <FILE` (`ssl_server_cert_file` and `ssl_server_key_file` in 2.4) exist and "
+    f"belong together; {_DOVECOT_TRY}."
+)
+_SNI = (
+    "Postfix cannot use its table of certificates by name and refuses clients that ask for one of them. Correct the "
+    f"files that `tls_server_sni_maps` names and rebuild it with `postmap -F`; {_RELOAD}."
+)
+_RATE_LIMIT = (
+    "Postfix refuses TLS to clients that start it too often; failed handshakes count too. Raise "
+    "`smtpd_client_new_tls_session_rate_limit`, or list trusted clients in `smtpd_client_event_limit_exceptions`."
+)
 # A row: what the message contains, what that proves, and its sentence or the function that makes it.
 COMPLAINTS: tuple[tuple[str, Finding, str | Callable[[str], str]], ...] = (
     ("invalid tls protocol list", Finding.INVALID_PROTOCOL_LIST, _protocol_list),
+    ("can't load ssl certificate", Finding.DOVECOT_CERTIFICATE, _DOVECOT_CERTIFICATE),
+    ("can't load private", Finding.DOVECOT_CERTIFICATE, _DOVECOT_CERTIFICATE),
     ("key values mismatch", Finding.KEY_MISMATCH, _mismatch),
+    ("does not match next certificate", Finding.KEY_MISMATCH, _mismatch),
+    ("does not match the certificate", Finding.KEY_MISMATCH, _mismatch),
+    ("aborting tls handshake", Finding.SNI_TABLE, _SNI),
+    ("map lookup problem", Finding.SNI_TABLE, _SNI),
+    ("error opening chain file", Finding.CERTIFICATE_UNUSABLE, _chain_file),
     ("private key from file", Finding.KEY_UNUSABLE, _key),
     ("certificate from file", Finding.CERTIFICATE_UNUSABLE, _certificate),
     ("key not first", Finding.CHAIN_OUT_OF_ORDER, _chain),
-    ("error loading chain from", Finding.CHAIN_OUT_OF_ORDER, _chain),
+    ("not followed by a certificate", Finding.CHAIN_OUT_OF_ORDER, _chain),
     ("error loading private keys and certificates", Finding.CHAIN_OUT_OF_ORDER, _chain),
     ("cannot load certification authority data", Finding.BAD_CA_FILE, _ca_file),
     ("digest algorithm", Finding.BAD_DIGEST, _digest),
@@ -203,12 +231,6 @@ COMPLAINTS: tuple[tuple[str, Finding, str | Callable[[str], str]], ...] = (
         Finding.NO_ENTROPY,
         f"Postfix gets no random numbers, {OFF}. Check that tlsmgr is in master.cf and running, and that "
         f"`tls_random_source = dev:/dev/urandom` can be read; {_RELOAD}.",
-    ),
-    (
-        "map lookup problem",
-        Finding.SNI_TABLE,
-        "Postfix cannot read its table of certificates by name and refuses clients that send a name. Rebuild the "
-        f"table of `tls_server_sni_maps` with `postmap -F`; {_RELOAD}.",
     ),
     (
         "no protocols available",
@@ -240,18 +262,6 @@ COMPLAINTS: tuple[tuple[str, Finding, str | Callable[[str], str]], ...] = (
         f"`ssl_curve_list` from its configuration, whose defaults are good; {_DOVECOT_TRY}.",
     ),
     (
-        "can't load ssl certificate",
-        Finding.DOVECOT_CERTIFICATE,
-        "Dovecot cannot use its certificate, so that every TLS login fails. Check the files behind `ssl_cert = <FILE` "
-        f"and `ssl_key = <FILE` (`ssl_server_cert_file` and `ssl_server_key_file` in 2.4); {_DOVECOT_TRY}.",
-    ),
-    (
-        "can't load private",
-        Finding.DOVECOT_CERTIFICATE,
-        "Dovecot cannot use its private key, so that every TLS login fails. Check the files behind `ssl_key = <FILE` "
-        f"and `ssl_cert = <FILE` (`ssl_server_key_file` and `ssl_server_cert_file` in 2.4); {_DOVECOT_TRY}.",
-    ),
-    (
         "ssl server context",
         Finding.DOVECOT_TLS,
         "Dovecot cannot set up TLS at all, so that every TLS login fails. Its line says why: correct that setting; "
@@ -263,18 +273,8 @@ COMPLAINTS: tuple[tuple[str, Finding, str | Callable[[str], str]], ...] = (
         "Dovecot cannot set up TLS, so that every TLS login fails. The line before it says why, or "
         f"`doveadm log errors`; {_DOVECOT_TRY}.",
     ),
-    (
-        "tls session rate limit exceeded",
-        Finding.TLS_RATE_LIMIT,
-        "Postfix refuses TLS to clients that start it too often; failed handshakes count too. Raise "
-        "`smtpd_client_new_tls_session_rate_limit`, or list trusted clients in `smtpd_client_event_limit_exceptions`.",
-    ),
-    (
-        "too many new tls sessions",
-        Finding.TLS_RATE_LIMIT,
-        "Postfix refuses TLS to clients that start it too often; failed handshakes count too. Raise "
-        "`smtpd_client_new_tls_session_rate_limit`, or list trusted clients in `smtpd_client_event_limit_exceptions`.",
-    ),
+    ("tls session rate limit exceeded", Finding.TLS_RATE_LIMIT, _RATE_LIMIT),
+    ("too many new tls sessions", Finding.TLS_RATE_LIMIT, _RATE_LIMIT),
     (
         "disabling tls support",
         Finding.TLS_DISABLED,
@@ -307,7 +307,7 @@ def _between(text: str, before: str, after: str) -> str | None:
 
 def _file(message: str) -> str:
     """Cut out the file that a message names: in quotes since Postfix 2.9, or up to the next colon."""
-    for before in (' from file "', " from file ", "loading chain from ", "certificates from: "):
+    for before in (' from file "', " from file ", "chain file: ", "loading chain from ", "certificates from: "):
         found = before in message
         rest = message.partition(before)[2].split("\n", 1)[0]
         name = rest.partition('"' if before.endswith('"') else ": ")[0]
@@ -328,6 +328,10 @@ _FILE_REASONS = (
     ("No such file or directory", "there is no such file"),
     ("Permission denied", "no permission to read it"),
     ("key not first", "the key does not stand first"),
+    ("not followed by a certificate", "no certificate follows its key"),
+    ("No certs for key", "no certificate follows its key"),
+    ("No private key found", "it holds no private key"),
+    ("No PEM data", "it holds no PEM data"),
     ("no start line", "it holds no PEM data of that kind"),
     ("bad decrypt", "it is encrypted"),
 )

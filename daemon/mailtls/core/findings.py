@@ -38,6 +38,12 @@ _GENERAL = {
         {Finding.DOVECOT_PROTOCOLS, Finding.DOVECOT_DH, Finding.DOVECOT_CIPHERS, Finding.DOVECOT_CERTIFICATE}
     ),
 }
+# What means one setting in Postfix and another in Dovecot: the words that Dovecot's own row of the table knows.
+_IN_DOVECOTS_WORDS = {
+    Finding.DH_TOO_SMALL: "dh parameters",
+    Finding.KEY_MISMATCH: "can't load private",
+    Finding.NO_PROTOCOLS: "ssl server context",
+}
 ADD_RSA = (
     "add an RSA certificate beside it, `smtpd_tls_chain_files = key-and-cert-rsa.pem, key-and-cert-ecdsa.pem` (Postfix "
     "3.4 and later) or `smtpd_tls_cert_file` for RSA and `smtpd_tls_eccert_file` for ECDSA, which weakens nothing for "
@@ -135,7 +141,9 @@ def _complaints(history: History) -> Iterator[ServerFinding]:
 
 def _classify(said: _Said) -> Complaint | None:
     complaint = read_complaint(said.text)
-    if complaint is None and said.by_dovecot:
+    if complaint is not None and said.by_dovecot and complaint.finding in _IN_DOVECOTS_WORDS:
+        return read_complaint(_IN_DOVECOTS_WORDS[complaint.finding])
+    if complaint is None and said.by_dovecot and said.peer is None:
         message = printable(said.text, 200).rstrip(". ")
         return Complaint(
             Finding.DOVECOT_FATAL,
@@ -164,7 +172,8 @@ def _said_to_peers(history: History) -> Iterator[_Said]:
             lines = tuple(line for line in peer.evidence if reason and reason in line) or tuple(peer.evidence)
             texts = [*lines, reason]
             text = next((text for text in texts if read_complaint(text) is not None), reason)
-            yield _Said(tally.first, text, lines, peer=peer, times=tally.count)
+            dovecot = verdict.service in _DOVECOT_SERVICES
+            yield _Said(tally.first, text, lines, by_dovecot=dovecot, peer=peer, times=tally.count)
 
 
 # --- LMTP ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,31 @@
+"""Cipher suites and the certificate that each proves."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailtls.core.suite import KeyType, key_type_of
+
+
+@pytest.mark.parametrize(("cipher", "key"), [
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", KeyType.ECDSA),
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", KeyType.ECDSA),
+    ("ECDHE-RSA-CHACHA20-POLY1305", KeyType.RSA),
+    ("DHE-RSA-AES128-SHA", KeyType.RSA),
+    ("EDH-RSA-DES-CBC3-SHA", KeyType.RSA),
+    ("AES128-GCM-SHA256", KeyType.RSA),
+    ("DES-CBC3-SHA", KeyType.RSA),
+    ("RC4-MD5", KeyType.RSA),
+    ("CAMELLIA256-SHA", KeyType.RSA),
+    ("TLS_RSA_WITH_AES_128_CBC_SHA", KeyType.RSA),
+    ("TLS_AES_256_GCM_SHA384", None),
+    ("TLS_CHACHA20_POLY1305_SHA256", None),
+    ("ADH-AES256-SHA", None),
+    ("AECDH-AES256-SHA", None),
+    ("DHE-DSS-AES256-SHA", None),
+    ("RSA-PSK-AES256-CBC-SHA384", None),
+    ("", None),
+    (None, None),
+])  # fmt: skip
+def test_a_suite_proves_its_certificate_or_nothing(cipher: str | None, key: KeyType | None) -> None:
+    assert key_type_of(cipher) is key
