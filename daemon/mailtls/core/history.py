@@ -9,10 +9,12 @@ failing ones up to `FAILING_PEERS`; what is beyond is only counted (`History.pee
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from mailtls.core.cause import Cause, Door, Outcome, Service
 from mailtls.core.session import Session
@@ -125,12 +127,29 @@ class Lines:
     unknown: int = 0
 
 
+class Crowd(Protocol):
+    """Peers that were only counted: a large log has too many to keep them all (`crowd.Crowd`)."""
+
+    def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
+        """Yield their verdicts."""
+
+    def totals(self) -> Counter[Total]:
+        """Count their sessions."""
+
+    def peers(self) -> int:
+        """Count them."""
+
+
+Total = tuple[Service, Outcome, Cause, str | None, str | None, str | None]
+"""Service, outcome, cause, reason, TLS version, cipher."""
+
+
 @dataclass(slots=True)
 class History:
     """Everything that was seen.
 
-    `server`: sessions charged to no peer, each with its lines. `statements`: what the server said of itself,
-    the first `STATEMENTS` of them, in log order.
+    `server`: sessions charged to no peer, each with its lines. `crowds`: peers of large logs that were only
+    counted. `statements`: what the server said of itself, the first `STATEMENTS` of them, in log order.
     """
 
     peers: dict[str, PeerHistory] = field(default_factory=dict)
@@ -139,12 +158,25 @@ class History:
     lines: Lines = field(default_factory=Lines)
     peers_left_out: int = 0
     sessions_left_out: int = 0
+    crowds: list[Crowd] = field(default_factory=list)
+
+    def totals(self) -> Counter[Total]:
+        """Count all sessions, those of the crowds too; the server's own statements are not sessions."""
+        found: Counter[Total] = Counter()
+        for peer in self.peers.values():
+            for v, tally in peer.verdicts.items():
+                found[v.service, v.outcome, v.cause, v.reason, v.tls_version, v.cipher] += tally.count
+        for crowd in self.crowds:
+            found.update(crowd.totals())
+        return found
 
     def rows(self) -> Iterator[tuple[str | None, str | None, Verdict, Tally]]:
         """Yield every verdict with its count: address, name, verdict, tally; the server's own (address None) last."""
         for peer in self.peers.values():
             for verdict, tally in peer.verdicts.items():
                 yield peer.ip, peer.name, verdict, tally
+        for crowd in self.crowds:
+            yield from crowd.rows()
         for verdict, tally in self._server_rows().items():
             yield None, None, verdict, tally
 

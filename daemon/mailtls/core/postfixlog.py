@@ -41,7 +41,7 @@ _PROXY_PEER = re.compile(rb"TLS handshake failed for service=\S{1,64} peer=(\[[0
 
 # tls/tls_server.c, tls/tls_certkey.c, tls/tls_misc.c, smtpd/smtpd.c: warnings that end in "disabling TLS support",
 # and those of old versions that mean the same
-_STATEMENT_MARKS = (b"disabling TLS support", b"No server certs available")
+STATEMENT_MARKS = (b"disabling TLS support", b"No server certs available")
 _OLD_STATEMENTS = (
     b"cannot get private key from file",
     b"cannot get certificate from file",
@@ -208,7 +208,7 @@ def _warning(message: bytes) -> Evidence | None:
 
 
 def _statement(message: bytes) -> Evidence | None:
-    if any(mark in message for mark in _STATEMENT_MARKS) or message.startswith(_OLD_STATEMENTS):
+    if any(mark in message for mark in STATEMENT_MARKS) or message.startswith(_OLD_STATEMENTS):
         return Evidence(Kind.STATEMENT, b"", message[:1000])
     if message.startswith(_PRELUDES):
         return Evidence(Kind.PRELUDE, b"", message[:1000])

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 
 from mailtls.core.assembler import Assembler
+from mailtls.core.crowd import Crowd
 from mailtls.core.history import History
 from mailtls.core.logline import split
 from mailtls.core.order import newest_first
 from mailtls.core.session import Session
 from mailtls.core.stamp import Calendar
+from mailtls.edge.bulk import sieve
 from mailtls.edge.logstream import LogFile
 
 Progress = Callable[[int, int], None]
@@ -30,17 +32,23 @@ def read_history(
     since: datetime | None = None,
     until: datetime | None = None,
     progress: Progress | None = None,
+    most: int | None = None,
 ) -> tuple[History, list[str]]:
     """Read logs into a history; return it with warnings, one sentence each.
 
+    Of a large log only the `most` peers that fail most often are kept one by one (None: all that fail); the others
+    are in `History.crowds`.
     `progress` is called now and then with bytes read and bytes in all (0: unknown). Raises InputError where a log
     cannot be opened.
     """
     history = History()
     warnings: list[str] = []
     reader = LogReader(paths, since=since, until=until, progress=progress, warnings=warnings)
-    for session in reader.sessions():
+    for session in reader.sessions(history):
         history.record(session)
+    for crowd in reader.crowds:
+        crowd.settle(history, most)
+        history.crowds.append(crowd)
     history.lines = reader.assembler.lines
     history.statements = reader.assembler.statements
     return history, warnings
@@ -79,14 +87,19 @@ class LogReader:
         self._since = since
         self._until = until
         self._progress = progress
+        self.crowds: list[Crowd] = []
         self._done = 0
         self._size = 0 if any(file.size == 0 for file in self.files) else sum(file.size for file in self.files)
 
-    def sessions(self) -> Iterator[Session]:
-        """Yield the sessions of all files, within `since` and `until`."""
+    def sessions(self, history: History | None = None) -> Iterator[Session]:
+        """Yield the sessions of all files, within `since` and `until`.
+
+        With a history, what large logs hold goes into it, or into `crowds`, and is not yielded.
+        """
         for file, calendar in self._in_order():
             self.assembler.calendar = calendar
-            yield from self._of_file(file)
+            if history is None or self._since or self._until or not self._in_bulk(file, calendar, history):
+                yield from self._of_file(file)
             if calendar.inferred:
                 self._say_inferred(file, calendar)
             self._done += file.position
@@ -96,6 +109,30 @@ class LogReader:
                 f"None of the {self.assembler.lines.read} lines read speaks of inbound TLS: is this the log of"
                 " Postfix's smtpd or of Dovecot's login processes?"
             )
+
+    def _in_bulk(self, file: LogFile, calendar: Calendar, history: History) -> bool:
+        feed = self.assembler.feed
+
+        def drain(lines: list[bytes]) -> None:
+            for line in lines:
+                for session in feed(line):
+                    history.record(session)
+
+        def tick(position: int) -> None:
+            if self._progress is not None:
+                self._progress(self._done + position, self._size)
+
+        before = self.assembler.lines.read
+        shapes = sieve(file, drain, tick)
+        if shapes is None:
+            return False
+        lines = self.assembler.lines
+        lines.read = before + shapes.read
+        lines.understood += shapes.understood
+        lines.ignored = lines.read - lines.understood - lines.unknown
+        history.sessions_left_out += shapes.left_out
+        self.crowds.append(Crowd(shapes, calendar))
+        return True
 
     def _of_file(self, file: LogFile) -> Iterator[Session]:
         lines = file.lines()

@@ -1,0 +1,220 @@
+"""The crowd: what the sieve counted, turned into verdicts for those peers that somebody asks about.
+
+Most peers of a large log succeed and nobody asks; their rows stay raw text until a report lists them. Each shape is
+decided by the assembler (or by the same functions, from a cache), once for all its sessions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from mailtls.core.assembler import Assembler
+from mailtls.core.cause import Cause, Outcome, Service
+from mailtls.core.dovecotlog import LoginLine, login_service, read_login
+from mailtls.core.evidence import Evidence, Kind
+from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Verdict, verdict_of
+from mailtls.core.peer import Peer, canonical_ip
+from mailtls.core.postfixlog import Program, read_smtpd
+from mailtls.core.printable import printable
+from mailtls.core.session import Session
+from mailtls.core.sessionstate import OpenSession, conclude
+from mailtls.core.shape import Shapes
+from mailtls.core.stamp import Calendar
+
+_Counted = tuple[Session, int, datetime | None]
+
+
+class Crowd:
+    """All rows of a sieve. `settle` moves the chosen peers into a history; the rest is counted and listed from here."""
+
+    def __init__(self, shapes: Shapes, calendar: Calendar) -> None:
+        self._shapes = shapes
+        self._calendar = calendar
+        self._program = Program(shapes.host_and_tag.rsplit(b" ", 1)[-1])
+        self._suites: dict[bytes, tuple[str | None, str | None]] = {}
+        self._logins: dict[bytes, LoginLine | None] = {}
+        self._settled: set[bytes] = set()
+
+    # --- choosing --------------------------------------------------------------------------------------------
+
+    def failing(self) -> Counter[bytes]:
+        """Count the failures of each address, as the log spells it."""
+        found: Counter[bytes] = Counter()
+        for key, (count, _, _) in self._shapes.troubles.items():
+            found[_ip(key)] += count[0]
+        for key, row in self._shapes.logins.items():
+            login = self._login(key)
+            if login is not None and login.outcome in FAILED:
+                found[key.split(b"\0", 3)[2]] += row[0]
+        return found
+
+    def settle(self, history: History, most: int | None = None) -> None:
+        """Record in `history` the `most` peers that fail most often (None: all), and those that it has already."""
+        chosen = {ip.encode() for ip in history.peers}
+        chosen.update(ip for ip, _ in self.failing().most_common(most))
+        for session, count, last in self._troubles(chosen):
+            history.record(session, count, last)
+        for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
+            for session, count, last in rows:
+                history.record(session, count, last)
+        for ip in chosen:
+            mails = self._shapes.mailers.get(ip, 0)
+            peer = history.peers.get(canonical_ip(ip.decode("ascii", "replace")))
+            if mails and peer is not None:
+                done = peer.tally(Outcome.TLS_OK)
+                peer.mail.add(mails, done.first, done.last)
+        self._settled |= chosen
+
+    # --- what is left ----------------------------------------------------------------------------------------
+
+    def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
+        """Yield the verdicts of all peers that were not settled."""
+        for rows in (self._troubles(None), self._login_sessions(None), self._established(None), self._ended(None)):
+            for session, count, last in rows:
+                if session.peer is not None:
+                    yield session.peer.ip, session.peer.name, verdict_of(session), Tally(count, session.at, last)
+
+    def totals(self) -> Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]]:
+        """Count the sessions of peers that were not settled: by service, outcome, cause, reason, version and cipher."""
+        found: Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]] = Counter()
+        service = self._program.service
+        for key, row in self._shapes.established.items():
+            if row[0] > 0 and _ip(key) not in self._settled:
+                version, cipher = self._suite(key)
+                found[service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] += row[0]
+        for key, row in self._shapes.ended.items():
+            if (
+                row[0] > 0
+                and b" starttls=" not in key
+                and _ip(key) not in self._settled
+                and b" commands=0/0" not in key
+            ):
+                found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
+        for rows in (self._troubles(None), self._login_sessions(None), self._without_suite()):
+            for session, count, _ in rows:
+                verdict = verdict_of(session)
+                found[
+                    verdict.service, verdict.outcome, verdict.cause, verdict.reason, verdict.tls_version, verdict.cipher
+                ] += count
+        return found
+
+    def peers(self) -> int:
+        """Count the addresses that were not settled."""
+        shapes = self._shapes
+        found = {_ip(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
+        found.update(key.split(b"\0", 3)[2] for key in shapes.logins)
+        return len(found - self._settled)
+
+    # --- rows to sessions ------------------------------------------------------------------------------------
+
+    def _wanted(self, ip: bytes, chosen: set[bytes] | None) -> bool:
+        return ip in chosen if chosen is not None else ip not in self._settled
+
+    def _established(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+        for key, (count, first, last) in self._shapes.established.items():
+            if count > 0 and self._wanted(_ip(key), chosen):
+                version, cipher = self._suite(key)
+                yield (
+                    Session(
+                        self._moment(first, 0), _peer(key[32:]), self._program.service, self._program.door,
+                        Outcome.TLS_OK, Cause.NONE, tls_version=version, cipher=cipher,
+                    ),
+                    count,
+                    self._moment(last, 1),
+                )  # fmt: skip
+
+    def _suite(self, key: bytes) -> tuple[str | None, str | None]:
+        """Version and cipher; the text behind the client is one of few, and read once."""
+        tail = key[key.find(b"]") :]
+        found = self._suites.get(tail)
+        if found is None:
+            session = OpenSession(b"a[::1]", b"")
+            evidence = read_smtpd(b"TLS connection established from a[::1" + tail)
+            if evidence is not None:
+                session.note(evidence, b"")
+            decided = conclude(session, self._program, self._calendar, broken=False, whole=True)
+            found = (decided.tls_version, decided.cipher) if decided else (None, None)
+            if len(self._suites) < 10_000:
+                self._suites[tail] = found
+        return found
+
+    def _ended(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+        for key, row in self._shapes.ended.items():
+            if row[0] > 0 and self._wanted(_ip(key), chosen):
+                yield from self._end(key, row)
+
+    def _without_suite(self) -> Iterator[_Counted]:
+        """Successes that only the statistics prove (smtpd_tls_loglevel = 0)."""
+        for key, row in self._shapes.ended.items():
+            if row[0] > 0 and b" starttls=" in key and self._wanted(_ip(key), None):
+                yield from self._end(key, row)
+
+    def _end(self, key: bytes, row: list[int]) -> Iterator[_Counted]:
+        who, _, commands = key[16:].partition(b" ")
+        session = OpenSession(who, b"")
+        session.note(Evidence(Kind.DISCONNECT, who, commands), b"")
+        decided = conclude(session, self._program, self._calendar, broken=False, whole=True)
+        if decided is not None:
+            yield replace(decided, at=self._moment(row[1], 0)), row[0], self._moment(row[2], 1)
+
+    def _troubles(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+        for key, (counts, stamps, lines) in self._shapes.troubles.items():
+            if counts[0] <= 0 or not self._wanted(_ip(key), chosen):
+                continue
+            assembler = Assembler(self._calendar)
+            done = [session for line in lines for session in assembler.feed(line)]
+            last = self._calendar.read(stamps[-1]) if stamps else None
+            for session in done + assembler.finish():
+                yield session, counts[0], last
+
+    def _login_sessions(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+        for key, (count, first, last) in self._shapes.logins.items():
+            ip = key.split(b"\0", 3)[2]
+            if count > 0 and self._wanted(ip, chosen):
+                login = self._login(key)
+                if login is not None and login.outcome is not None:
+                    name = canonical_ip(printable(ip.removeprefix(b"::ffff:"), 64))
+                    yield (
+                        Session(
+                            self._moment(first, 0), Peer(name), login.service, self._program.door, login.outcome,
+                            login.cause, login.reason, login.reason_number, login.tls_version, login.cipher,
+                        ),
+                        count,
+                        self._moment(last, 1),
+                    )  # fmt: skip
+
+    def _login(self, key: bytes) -> LoginLine | None:
+        program, word, _, state = key.split(b"\0", 3)
+        shape = b"\0".join((program, word, state))
+        if shape in self._logins:
+            return self._logins[shape]
+        sentence = b"Login" if word == b"Login" else b"Disconnected"
+        text = b"%b-login: %b: user=<>, rip=192.0.2.1, lip=192.0.2.2, %b" % (program, sentence, state)
+        found = login_service(b"dovecot", text)
+        login = read_login(*found) if found is not None else None
+        if len(self._logins) < 10_000:
+            self._logins[shape] = login
+        return login
+
+    def _moment(self, block: int, side: int) -> datetime | None:
+        return self._calendar.read(self._shapes.stamps[block][side])
+
+    def failed_at(self) -> Iterator[tuple[str, list[datetime]]]:
+        """Yield the exact times of failures by address, up to `TIMES_PER_PEER`, in log order."""
+        for key, (counts, stamps, _) in self._shapes.troubles.items():
+            moments = [self._calendar.read(stamp) for stamp in stamps[:TIMES_PER_PEER]]
+            if counts[0] > 0:
+                yield canonical_ip(printable(_ip(key), 64)), [moment for moment in moments if moment is not None]
+
+
+def _ip(key: bytes) -> bytes:
+    start = key.find(b"[") + 1
+    return key[start : key.find(b"]", start)]
+
+
+def _peer(who: bytes) -> Peer:
+    start = who.find(b"[")
+    return Peer(canonical_ip(printable(_ip(who), 64)), printable(who[:start], 255) or None)

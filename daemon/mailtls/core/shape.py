@@ -1,0 +1,166 @@
+"""Shapes: what the sieve counts. Rows are lists `[count, first block, last block]`, so that they travel by marshal."""
+
+from __future__ import annotations
+
+import re
+
+MAILERS = 200_000
+TIMES = 16  # exact times kept for each kind of failure
+_DELIVERED = re.compile(rb" (?:data|bdat)=[1-9]")
+_CLIENT = re.compile(rb"\[([^\]]*)\]")
+
+
+class Trouble:
+    """A session whose TLS failed, or that is none of the plain shapes, so far."""
+
+    __slots__ = ("lines", "messages", "number", "stamp")
+
+    def __init__(self, messages: list[bytes], lines: list[bytes], stamp: bytes, number: int) -> None:
+        self.messages = messages
+        self.lines = lines
+        self.stamp = stamp
+        self.number = number
+
+
+class Shapes:
+    """Counts of a part of a log.
+
+    `established`, `ended`: rows by the text behind the tag. `troubles`: `[count, stamps, lines of the first]` by
+    the messages of a session joined with NUL. `logins`: rows by program, word, address and state joined with NUL.
+    `paired`: ends of successful sessions with their count; folded into `mailers`: how often an address delivered
+    in one. `running`, `trouble`: sessions still open, by pid. `heads`: the first end of each pid that had no
+    beginning in this part. `odd`: lines for the assembler, in order. `stamps`: first and last stamp of each block.
+    """
+
+    __slots__ = (
+        "broken", "ended", "established", "heads", "host_and_tag", "left_out", "logins", "mailers", "odd", "paired",
+        "read", "running", "stamps", "trouble", "troubles", "understood",
+    )  # fmt: skip
+
+    def __init__(self, host_and_tag: bytes) -> None:
+        self.host_and_tag = host_and_tag
+        self.established: dict[bytes, list[int]] = {}
+        self.ended: dict[bytes, list[int]] = {}
+        self.logins: dict[bytes, list[int]] = {}
+        self.troubles: dict[bytes, tuple[list[int], list[bytes], list[bytes]]] = {}
+        self.paired: dict[bytes, int] = {}
+        self.mailers: dict[bytes, int] = {}
+        self.running: dict[bytes, bytes] = {}
+        self.trouble: dict[bytes, Trouble] = {}
+        self.heads: dict[bytes, bytes] = {}
+        self.broken: set[bytes] = set()
+        self.odd: list[bytes] = []
+        self.stamps: list[tuple[bytes, bytes]] = []
+        self.read = 0
+        self.understood = 0
+        self.left_out = 0
+
+    def begin_block(self, block: bytes, width: int) -> int:
+        """Take the times of a block, count its lines; return its number."""
+        last = block.rfind(b"\n", 0, len(block) - 1) + 1
+        self.stamps.append((block[:width], block[last : last + width]))
+        self.read += block.count(b"\n") + (not block.endswith(b"\n"))
+        return len(self.stamps) - 1
+
+    def new_row(self, rows: dict[bytes, list[int]], key: bytes, number: int, most: int) -> None:
+        """Begin to count a shape, if there is room."""
+        if len(rows) < most:
+            rows[key] = [1, number, number]
+        else:
+            self.left_out += 1
+
+    def close(self, session: Trouble) -> None:
+        """Count a session that has ended."""
+        key = b"\0".join(session.messages)
+        row = self.troubles.get(key)
+        if row is None:
+            if len(self.troubles) >= 100_000:
+                self.left_out += 1
+                return
+            row = self.troubles[key] = ([0], [], session.lines)
+        row[0][0] += 1
+        if len(row[1]) < TIMES:
+            row[1].append(session.stamp)
+        else:
+            row[1][-1] = session.stamp
+
+    def add_odd(self, line: bytes) -> None:
+        """Keep a line for the assembler."""
+        self.odd.append(line[:16_384])
+
+    def fold_paired(self) -> None:
+        """Keep of the successful sessions only who delivered mail."""
+        for text, count in self.paired.items():
+            if _DELIVERED.search(text):
+                client = _CLIENT.search(text)
+                if client is not None and (client[1] in self.mailers or len(self.mailers) < MAILERS):
+                    self.mailers[client[1]] = self.mailers.get(client[1], 0) + count
+        self.paired.clear()
+
+    def forget_oldest(self, most: int) -> None:
+        """Bound what is open: established sessions are counted already, troubles count as far as they are proven."""
+        while len(self.running) > most:
+            del self.running[next(iter(self.running))]
+        while len(self.trouble) > most:
+            self.close(self.trouble.pop(next(iter(self.trouble))))
+
+    def close_all(self) -> None:
+        """The log ends: what is open counts as far as its lines prove it."""
+        for session in self.trouble.values():
+            self.close(session)
+        self.trouble.clear()
+        self.fold_paired()
+
+    def join(self, later: Shapes) -> None:
+        """Append the counts of the part of the log that follows this one."""
+        self._join_open_sessions(later)
+        offset = len(self.stamps)
+        self.stamps.extend(later.stamps)
+        for mine, theirs in (
+            (self.established, later.established),
+            (self.ended, later.ended),
+            (self.logins, later.logins),
+        ):
+            for key, (count, first, last) in theirs.items():
+                row = mine.get(key)
+                if row is None:
+                    mine[key] = [count, first + offset, last + offset]
+                else:
+                    row[0] += count
+                    row[2] = last + offset
+        for key, (counts, stamps, lines) in later.troubles.items():
+            known = self.troubles.get(key)
+            if known is None:
+                self.troubles[key] = (counts, stamps, lines)
+            else:
+                known[0][0] += counts[0]
+                known[1].extend(stamps[-1:] if len(known[1]) >= TIMES else stamps)
+        later.fold_paired()
+        for ip, count in later.mailers.items():
+            self.mailers[ip] = self.mailers.get(ip, 0) + count
+        self.odd.extend(later.odd)
+        self.read += later.read
+        self.understood += later.understood
+        self.left_out += later.left_out
+        self.running = later.running
+        self.trouble.update(later.trouble)
+
+    def _join_open_sessions(self, later: Shapes) -> None:
+        """Sessions that the cut went through: their ends stand in the later part as ends without a beginning."""
+        for pid in self.running:
+            end = later.heads.get(pid)
+            if end is not None and end in later.ended:
+                later.ended[end][0] -= 1
+                later.paired[end] = later.paired.get(end, 0) + 1
+        for pid, session in list(self.trouble.items()):
+            end = later.heads.get(pid)
+            if end is None:
+                continue
+            if end in later.ended:
+                later.ended[end][0] -= 1
+            elif end in later.troubles:
+                later.troubles[end][0][0] -= 1
+                session.lines.extend(later.troubles[end][2])
+            session.messages.extend(end.split(b"\0"))
+            self.close(session)
+            del self.trouble[pid]

@@ -1,0 +1,286 @@
+"""The sieve: a large log in blocks, counted by the shape of its sessions instead of line by line.
+
+On a busy server nearly every session is one of a few shapes, and almost all lines say nothing of TLS. The sieve finds
+the lines that matter with two scans of each block, puts sessions together by pid, and counts equal sessions of equal
+clients without understanding them: the text behind the tag is the key. `crowd.Crowd` later gives one example of each
+shape to the assembler; its verdict counts as often as the shape was seen. So what is fast here is decided in one place.
+
+Only the lane (host and tag of smtpd) that has most lines goes this way. Lines of other smtpd services, of tlsproxy,
+and whatever is rare (`odd`) are handed to the assembler in full. Not for small logs, other header forms, or Postfix
+before 3.0 (no statistics): there every line goes through the assembler.
+
+BUGS: times of successful and plaintext sessions are those of their block (256 kB), failures have exact ones. After a
+lost `disconnect` line the next plaintext session of that process may go uncounted. Dovecot's fatal lines that do not
+name a protocol are only seen by the assembler.
+
+SECURITY: keys are strangers' text: at most `SHAPES` of each kind are kept, what is beyond is counted as left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from mailtls.core.postfixlog import STATEMENT_MARKS
+from mailtls.core.shape import Shapes, Trouble
+
+SHAPES = 120_000
+PAIRED = 40_000
+OPEN = 50_000  # sessions open at once
+
+_LANES = re.compile(rb"^(?=(.{15,40}? )(\S{1,255} \S{0,100}smtpd)\[\d{1,7}\]: )", re.MULTILINE)
+_LANE_STAMP = re.compile(
+    rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "
+)
+_STATISTICS = re.compile(rb"\]: disconnect from \S+ [a-z]+=\d")
+
+# Rare bytes make a scan fast: every marker in capitals has an L that few other words of a mail log have.
+_MARKS = re.compile(
+    rb"L(?:S(?: (?:(library problem: )|handshake failed|support|connection established from \[)|([,:\n]| handshaking))"
+    rb"|(_accept error from )| server c|v[23]'|: Stacked)"
+)
+_LIBRARY, _LOGIN, _ACCEPT = 1, 2, 3
+
+
+def find_lane(block: bytes) -> tuple[bytes, int] | None:
+    """Find the lane that has most lines in this first block: `host tag` and the width of its stamps; or None."""
+    found: Counter[tuple[bytes, int]] = Counter()
+    for stamp, host_and_tag in _LANES.findall(block):
+        if _LANE_STAMP.fullmatch(stamp):
+            found[host_and_tag, len(stamp)] += 1
+    if not found or not _STATISTICS.search(block):
+        return None
+    return found.most_common(1)[0][0]
+
+
+class Sieve:
+    """Feed it blocks of whole lines in order; `shapes` is what came of them."""
+
+    def __init__(self, host_and_tag: bytes, stamp_width: int) -> None:
+        self.shapes = Shapes(host_and_tag)
+        self._prefix = b" %b[" % host_and_tag
+        self._width = stamp_width - 1
+        name = re.escape(host_and_tag.rsplit(b"smtpd", 1)[0])
+        self._sessions = re.compile(
+            rb"smtpd(?:(?<= " + name + rb"smtpd)|(?=(\[)))\[(\d+)\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
+            rb"((?:disconnect from |TLS connection established from |SSL_accept error from "
+            rb"|warning: TLS library problem|discarding EHLO keywords: [^\n]{0,200}STARTTLS)[^\n]*)"
+        )
+
+    def feed(self, block: bytes) -> None:
+        """Take one block of whole lines."""
+        shapes = self.shapes
+        number = shapes.begin_block(block, self._width)
+        accepted = self._marks(block, number)
+        items = self._sessions.findall(block)
+        shapes.understood += len(items)
+        if self._count(items, number, accepted, block):
+            self._of_other_lanes(block)
+        if len(shapes.paired) > PAIRED:
+            shapes.fold_paired()
+        shapes.forget_oldest(OPEN)
+
+    def _count(self, items: list[tuple[bytes, bytes, bytes]], number: int, accepted: list[bytes], block: bytes) -> bool:
+        """Put the sessions of the lane together; tell whether lines of other lanes were among them.
+
+        This loop runs for every session of a large log: what is rare is done elsewhere, and nothing is looked up twice.
+        """
+        shapes = self.shapes
+        running, trouble = shapes.running, shapes.trouble
+        pop, established, ended, paired = running.pop, shapes.established, shapes.ended, shapes.paired
+        heads = shapes.heads if len(shapes.heads) < OPEN else None
+        foreign = False
+        for other_lane, pid, text in items:
+            if other_lane:
+                foreign = True
+                continue
+            first = text[0]
+            if first == 0x64 and text[4] == 0x6F:  # disconnect
+                if pop(pid, None) is not None:
+                    paired[text] = paired.get(text, 0) + 1
+                    continue
+                if pid in trouble or b" starttls=0/" in text:
+                    self._end(pid, text, number)
+                    continue
+                row = ended.get(text)
+                if row is not None:
+                    row[0] += 1
+                    row[2] = number
+                else:
+                    shapes.new_row(ended, text, number, SHAPES)
+                if heads is not None and pid not in heads:
+                    heads[pid] = text
+            elif first == 0x54:  # TLS connection established
+                row = established.get(text)
+                if row is not None:
+                    row[0] += 1
+                    row[2] = number
+                else:
+                    shapes.new_row(established, text, number, SHAPES)
+                running[pid] = text
+            else:
+                self._rare(pid, text, number, accepted, block)
+        return foreign
+
+    def _rare(self, pid: bytes, text: bytes, number: int, accepted: list[bytes], block: bytes) -> None:
+        """A failed handshake, OpenSSL's reason, a hidden STARTTLS."""
+        shapes = self.shapes
+        session = shapes.trouble.get(pid)
+        if text.startswith(b"SSL_accept"):
+            if session is not None:
+                shapes.close(session)
+            shapes.running.pop(pid, None)
+            line = _line_of(text, accepted)
+            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+        elif text.startswith(b"warning"):
+            if pid in shapes.broken:
+                shapes.add_odd(self._rebuild(pid, text, block))
+            elif session is not None:
+                if len(session.messages) < 3:
+                    session.messages.append(text)
+                    session.lines.append(self._rebuild(pid, text, block))
+            else:
+                self._reason_alone(pid, text, number, block)
+        elif session is None:
+            line = self._rebuild(pid, text, block)
+            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+
+    def _reason_alone(self, pid: bytes, text: bytes, number: int, block: bytes) -> None:
+        """OpenSSL's error without `SSL_accept error`: behind a handshake, or of a session begun elsewhere."""
+        shapes = self.shapes
+        line = self._rebuild(pid, text, block)
+        done = shapes.running.pop(pid, None)
+        if done is None:
+            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+            return
+        shapes.established[done][0] -= 1
+        before = self._rebuild(pid, done, block)
+        shapes.trouble[pid] = Trouble([done, text], [before, line], line[: self._width], number)
+
+    def _end(self, pid: bytes, text: bytes, number: int) -> None:
+        """The `disconnect` of a session that is not one of the plain shapes."""
+        shapes = self.shapes
+        session = shapes.trouble.pop(pid, None)
+        stamp = shapes.stamps[number][0]
+        if session is None:
+            session = Trouble([], [], stamp, number)
+        session.messages.append(text)
+        session.lines.append(b"%b%b%b]: %b" % (session.stamp, self._prefix, pid, text))
+        if pid in shapes.broken:
+            shapes.odd.extend(session.lines)
+            return
+        if pid not in shapes.heads:
+            shapes.heads[pid] = b"\0".join(session.messages)
+        shapes.close(session)
+
+    def _rebuild(self, pid: bytes, text: bytes, block: bytes) -> bytes:
+        """The whole line again, for proof: found by its end in the block, where it is still there."""
+        at = block.find(text)
+        while at >= 0:
+            start = block.rfind(b"\n", 0, at) + 1
+            line = block[start : block.find(b"\n", at)]
+            if line.find(self._prefix + pid + b"]: ") >= 0:
+                return line
+            at = block.find(text, at + len(text))
+        return b"%b%b%b]: %b" % (self.shapes.stamps[-1][0], self._prefix, pid, text)
+
+    def _of_other_lanes(self, block: bytes) -> None:
+        for match in self._sessions.finditer(block):
+            if match[1]:
+                start = block.rfind(b"\n", 0, match.start()) + 1
+                self.shapes.add_odd(block[start : match.end()])
+
+    # --- the second scan: everything else --------------------------------------------------------------------
+
+    def _marks(self, block: bytes, number: int) -> list[bytes]:
+        """Find all other lines of interest; return those of `SSL_accept error`, in order, for their stamps."""
+        accepted: list[bytes] = []
+        behind = 0
+        for match in _MARKS.finditer(block):
+            at = match.start()
+            if at < behind:
+                continue
+            kind = match.lastindex
+            start = block.rfind(b"\n", 0, at) + 1
+            behind = block.find(b"\n", at)
+            if behind < 0:
+                behind = len(block)
+            if kind == _LOGIN:
+                if not self._login(block, start, at, behind, number) and block.find(b"-login", start, behind) >= 0:
+                    self._odd(block, start, behind)
+            elif kind == _ACCEPT:
+                accepted.append(block[start:behind])
+            elif kind != _LIBRARY or block.find(b"/tlsproxy[", start, at) >= 0:
+                self._odd(block, start, behind)
+        self._plain_port_hellos(block)
+        at = block.find(b"while receiving the initial server greeting")
+        while at >= 0:
+            behind = block.find(b"\n", at)
+            self._odd(block, block.rfind(b"\n", 0, at) + 1, behind)
+            at = block.find(b"while receiving the initial server greeting", behind)
+        return accepted
+
+    def _odd(self, block: bytes, start: int, end: int) -> None:
+        """Hand a line to the assembler; with what must follow it: tlsproxy's next line, or the reason of a fault."""
+        line = block[start:end]
+        self.shapes.add_odd(line)
+        source = line.find(b"]: ")
+        if source < 0:
+            return
+        if line.find(b"/tlsproxy[", 0, source) >= 0 and b"TLS library problem" in line:
+            tag = line[line.rfind(b" ", 0, source) : source + 3]
+            following = block.find(tag, end)
+            if following >= 0:
+                start = block.rfind(b"\n", 0, following) + 1
+                self.shapes.add_odd(block[start : block.find(b"\n", following)])
+        elif line.startswith(self._prefix, self._width) and any(mark in line for mark in STATEMENT_MARKS):
+            self.shapes.broken.add(line[self._width + len(self._prefix) : source])
+
+    def _login(self, block: bytes, start: int, at: int, end: int, number: int) -> bool:
+        """Count a line of Dovecot by program, first word, address and state; False: it is not of the plain shapes."""
+        address = block.rfind(b"rip=", start, at)
+        program = block.find(b"-login: ", start, address)
+        if address < 0 or program < 0:
+            return False
+        state = block[at - 1 : end]
+        session = state.rfind(b", session=<")
+        if session >= 0:
+            state = state[:session]
+        if state[:3] != b"TLS" or (len(state) > 3 and b": error:" not in state):
+            return False
+        comma = block.find(b",", address)
+        if comma < 0 or comma > at:
+            return False
+        key = b"%b\0%b\0%b\0%b" % (
+            block[block.rfind(b" ", start, program) + 1 : program],
+            block[program + 8 : program + 13],
+            block[address + 4 : comma],
+            state,
+        )
+        shapes = self.shapes
+        shapes.understood += 1
+        row = shapes.logins.get(key)
+        if row is not None:
+            row[0] += 1
+            row[2] = number
+        else:
+            shapes.new_row(shapes.logins, key, number, SHAPES)
+        return True
+
+    def _plain_port_hellos(self, block: bytes) -> None:
+        """TLS bytes where SMTP was expected, which Postfix prints with backslashes: `\\026\\003`."""
+        at = block.find(b"\\")
+        while at >= 0:
+            end = block.find(b"\n", at)
+            if block.startswith(b"\\026\\003", at):
+                self.shapes.add_odd(block[block.rfind(b"\n", 0, at) + 1 : end])
+            at = block.find(b"\\", end) if end >= 0 else -1
+
+
+def _line_of(text: bytes, lines: list[bytes]) -> bytes:
+    """Take the next of `lines`, all in the order of the log, that ends with this text."""
+    while lines:
+        line = lines.pop(0)
+        if line.endswith(text):
+            return line
+    return text
