@@ -116,6 +116,7 @@ _PLAIN_CAUSES = {
     "connection reset": Cause.NETWORK_CUT,
     "connection closed": Cause.NETWORK_CUT,
     "disconnected": Cause.NETWORK_CUT,
+    "ssl connection closed during handshake": Cause.NETWORK_CUT,
     "broken pipe": Cause.NETWORK_CUT,
     "success": Cause.NETWORK_CUT,
     "invalid argument": Cause.NETWORK_CUT,
@@ -134,7 +135,8 @@ def parse_error(text: str) -> LibraryError | None:
     """Parse `[PID:]error:CODE:LIBRARY:FUNCTION:REASON[:FILE:LINE:[DATA:]]`; None where the text has no such form.
 
     Source: crypto/err/err_prn.c ERR_error_string_n, behind which tls/tls_misc.c tls_print_errors puts file, line and
-    data, and Dovecot's lib-ssl-iostream nothing or the data.
+    data, and Dovecot's lib-ssl-iostream nothing or the data; Dovecot 2.4 strings several errors together with `, ` and
+    puts an earlier one behind `+` (iostream-openssl-common.c openssl_iostream_error, iostream-openssl.c): the first counts.
     """
     start = text.find("error:")
     if start < 0:
@@ -151,7 +153,8 @@ def parse_error(text: str) -> LibraryError | None:
         number = code & 0xFFF
     elif code >> 23 == _SSL_LIBRARY:
         number = code & 0x7FFFFF
-    return LibraryError(number, parts[4].strip(), code, parts[2])
+    reason = parts[4].partition("+")[0].removesuffix(", error")
+    return LibraryError(number, reason.strip(), code, parts[2])
 
 
 def cause_of(error: LibraryError) -> Cause:

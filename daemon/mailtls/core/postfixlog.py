@@ -48,6 +48,8 @@ _OLD_STATEMENTS = (
     b"cannot load RSA certificate and key data",
     b"cannot load DSA certificate and key data",
     b"cannot load ECDSA certificate and key data",
+    b"cannot load Certificate Authority data",
+    b"cannot set certificate verification paths",
 )
 _PRELUDES = (
     b"Digest algorithm ",
