@@ -126,7 +126,7 @@ def _without_session_id(elements: bytes) -> bytes:
 
 
 def _handshake_failed(service: Service, ip: bytes, sentence: bytes, error: bytes) -> LoginLine:
-    said = sentence[max(sentence.find(b"error:"), 0) :].partition(b" (")[0]  # `(no auth attempts in 0 secs)` stands behind
+    said = sentence[max(sentence.find(b"error:"), 0) :].partition(b" (")[0]  # behind: `(no auth attempts in 0 secs)`
     parsed = parse_error(error.decode("utf-8", "replace")) or parse_error(said.decode("utf-8", "replace"))
     if parsed is not None:
         return LoginLine(service, ip, Outcome.TLS_FAILED, cause_of(parsed), printable(parsed.text, 120), parsed.number)

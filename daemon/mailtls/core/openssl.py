@@ -135,8 +135,8 @@ def parse_error(text: str) -> LibraryError | None:
     """Parse `[PID:]error:CODE:LIBRARY:FUNCTION:REASON[:FILE:LINE:[DATA:]]`; None where the text has no such form.
 
     Source: crypto/err/err_prn.c ERR_error_string_n, behind which tls/tls_misc.c tls_print_errors puts file, line and
-    data, and Dovecot's lib-ssl-iostream nothing or the data; Dovecot 2.4 strings several errors together with `, ` and
-    puts an earlier one behind `+` (iostream-openssl-common.c openssl_iostream_error, iostream-openssl.c): the first counts.
+    data, and Dovecot's lib-ssl-iostream nothing or the data. Dovecot 2.4 strings several errors together with `, `
+    (iostream-openssl-common.c openssl_iostream_error) and puts an earlier one behind `+`: the first counts.
     """
     start = text.find("error:")
     if start < 0:
