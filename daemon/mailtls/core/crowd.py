@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from mailtls.core.assembler import Assembler
 from mailtls.core.cause import Cause, Outcome, Service
@@ -21,7 +22,7 @@ from mailtls.core.postfixlog import Program, read_smtpd
 from mailtls.core.printable import printable
 from mailtls.core.session import Session
 from mailtls.core.sessionstate import OpenSession, conclude
-from mailtls.core.shape import Shapes
+from mailtls.core.shape import Row, Shapes
 from mailtls.core.stamp import Calendar
 
 _Counted = tuple[Session, int, datetime | None]
@@ -60,12 +61,6 @@ class Crowd:
         for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
             for session, count, last in rows:
                 history.record(session, count, last)
-        for ip in chosen:
-            mails = self._shapes.mailers.get(ip, 0)
-            peer = history.peers.get(canonical_ip(ip.decode("ascii", "replace")))
-            if mails and peer is not None:
-                done = peer.tally(Outcome.TLS_OK)
-                peer.mail.add(mails, done.first, done.last)
         self._settled |= chosen
 
     # --- what is left ----------------------------------------------------------------------------------------
@@ -93,12 +88,15 @@ class Crowd:
                 and b" commands=0/0" not in key
             ):
                 found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
-        for rows in (self._troubles(None), self._login_sessions(None), self._without_suite()):
-            for session, count, _ in rows:
-                verdict = verdict_of(session)
-                found[
-                    verdict.service, verdict.outcome, verdict.cause, verdict.reason, verdict.tls_version, verdict.cipher
-                ] += count
+        for key, row in self._shapes.logins.items():
+            login = self._login(key)
+            if login is not None and login.outcome is not None and key.split(b"\0", 3)[2] not in self._settled:
+                reason = login.reason if login.outcome in FAILED else None
+                suite = login.tls_version, login.cipher
+                found[login.service, login.outcome, login.cause, reason, *suite] += row[0]
+        for session, count, _ in chain(self._alike_troubles(), self._without_suite()):
+            v = verdict_of(session)
+            found[v.service, v.outcome, v.cause, v.reason, v.tls_version, v.cipher] += count
         return found
 
     def peers(self) -> int:
@@ -114,17 +112,17 @@ class Crowd:
         return ip in chosen if chosen is not None else ip not in self._settled
 
     def _established(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
-        for key, (count, first, last) in self._shapes.established.items():
+        for key, (count, first, last, mails, _) in self._shapes.established.items():
             if count > 0 and self._wanted(_ip(key), chosen):
                 version, cipher = self._suite(key)
-                yield (
-                    Session(
-                        self._moment(first, 0), _peer(key[32:]), self._program.service, self._program.door,
-                        Outcome.TLS_OK, Cause.NONE, tls_version=version, cipher=cipher,
-                    ),
-                    count,
-                    self._moment(last, 1),
+                session = Session(
+                    self._moment(first, 0), _peer(key[32:]), self._program.service, self._program.door,
+                    Outcome.TLS_OK, Cause.NONE, tls_version=version, cipher=cipher,
                 )  # fmt: skip
+                if count > mails:
+                    yield session, count - mails, self._moment(last, 1)
+                if mails:
+                    yield replace(session, delivered=True), mails, self._moment(last, 1)
 
     def _suite(self, key: bytes) -> tuple[str | None, str | None]:
         """Version and cipher; the text behind the client is one of few, and read once."""
@@ -152,7 +150,7 @@ class Crowd:
             if row[0] > 0 and b" starttls=" in key and self._wanted(_ip(key), None):
                 yield from self._end(key, row)
 
-    def _end(self, key: bytes, row: list[int]) -> Iterator[_Counted]:
+    def _end(self, key: bytes, row: Row) -> Iterator[_Counted]:
         who, _, commands = key[16:].partition(b" ")
         session = OpenSession(who, b"")
         session.note(Evidence(Kind.DISCONNECT, who, commands), b"")
@@ -160,8 +158,9 @@ class Crowd:
         if decided is not None:
             yield replace(decided, at=self._moment(row[1], 0)), row[0], self._moment(row[2], 1)
 
-    def _troubles(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
-        for key, (counts, stamps, lines) in self._shapes.troubles.items():
+    def _troubles(self, chosen: set[bytes] | None, *, only: bytes | None = None) -> Iterator[_Counted]:
+        troubles = self._shapes.troubles
+        for key, (counts, stamps, lines) in troubles.items() if only is None else [(only, troubles[only])]:
             if counts[0] <= 0 or not self._wanted(_ip(key), chosen):
                 continue
             assembler = Assembler(self._calendar)
@@ -170,8 +169,21 @@ class Crowd:
             for session in done + assembler.finish():
                 yield session, counts[0], last
 
+    def _alike_troubles(self) -> Iterator[_Counted]:
+        """The troubles of peers that were not settled; those that differ only in the peer are decided once."""
+        alike: dict[bytes, bytes] = {}
+        counts: Counter[bytes] = Counter()
+        for key, (count, _, _) in self._shapes.troubles.items():
+            if count[0] > 0 and self._wanted(_ip(key), None):
+                kind = _anonymous(key)
+                alike.setdefault(kind, key)
+                counts[kind] += count[0]
+        for kind, key in alike.items():
+            for session, _, last in self._troubles(None, only=key):
+                yield session, counts[kind], last
+
     def _login_sessions(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
-        for key, (count, first, last) in self._shapes.logins.items():
+        for key, (count, first, last, *_) in self._shapes.logins.items():
             ip = key.split(b"\0", 3)[2]
             if count > 0 and self._wanted(ip, chosen):
                 login = self._login(key)
@@ -213,6 +225,13 @@ class Crowd:
 def _ip(key: bytes) -> bytes:
     start = key.find(b"[") + 1
     return key[start : key.find(b"]", start)]
+
+
+def _anonymous(key: bytes) -> bytes:
+    """The key without the client: what stands between ` from ` and the `]` of its address, in each message."""
+    end = key.find(b"]") + 1
+    start = key.rfind(b" ", 0, end) + 1
+    return key.replace(key[start:end], b"") if 0 < start < end else key
 
 
 def _peer(who: bytes) -> Peer:

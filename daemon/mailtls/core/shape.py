@@ -1,13 +1,20 @@
-"""Shapes: what the sieve counts. Rows are lists `[count, first block, last block]`, so that they travel by marshal."""
+"""Shapes: what the sieve counts.
+
+A row is a list `[count, first block, last block, mails, text]`, so that it travels by marshal; `text` is its own key,
+for those who hold the row alone; `mails`: how many of the sessions delivered.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
-MAILERS = 200_000
+FIRST, LAST, MAILS, TEXT = 1, 2, 3, 4
 TIMES = 16  # exact times kept for each kind of failure
-_DELIVERED = re.compile(rb" (?:data|bdat)=[1-9]")
-_CLIENT = re.compile(rb"\[([^\]]*)\]")
+Row = list[Any]
+
+delivered = re.compile(rb" (?:data|bdat)=[1-9]").search
+"""Tell from the statistics of a `disconnect` line whether a mail was accepted."""
 
 
 class Trouble:
@@ -27,25 +34,23 @@ class Shapes:
 
     `established`, `ended`: rows by the text behind the tag. `troubles`: `[count, stamps, lines of the first]` by
     the messages of a session joined with NUL. `logins`: rows by program, word, address and state joined with NUL.
-    `paired`: ends of successful sessions with their count; folded into `mailers`: how often an address delivered
-    in one. `running`, `trouble`: sessions still open, by pid. `heads`: the first end of each pid that had no
-    beginning in this part. `odd`: lines for the assembler, in order. `stamps`: first and last stamp of each block.
+    `running`: rows of established sessions that are still open, by pid; `trouble`: other open sessions. `heads`: the
+    first end of each pid that had no beginning in this part. `odd`: lines for the assembler, in order. `stamps`:
+    first and last stamp of each block.
     """
 
     __slots__ = (
-        "broken", "ended", "established", "heads", "host_and_tag", "left_out", "logins", "mailers", "odd", "paired",
-        "read", "running", "stamps", "trouble", "troubles", "understood",
+        "broken", "ended", "established", "heads", "host_and_tag", "left_out", "logins", "odd", "read", "running",
+        "stamps", "trouble", "troubles", "understood",
     )  # fmt: skip
 
     def __init__(self, host_and_tag: bytes) -> None:
         self.host_and_tag = host_and_tag
-        self.established: dict[bytes, list[int]] = {}
-        self.ended: dict[bytes, list[int]] = {}
-        self.logins: dict[bytes, list[int]] = {}
+        self.established: dict[bytes, Row] = {}
+        self.ended: dict[bytes, Row] = {}
+        self.logins: dict[bytes, Row] = {}
         self.troubles: dict[bytes, tuple[list[int], list[bytes], list[bytes]]] = {}
-        self.paired: dict[bytes, int] = {}
-        self.mailers: dict[bytes, int] = {}
-        self.running: dict[bytes, bytes] = {}
+        self.running: dict[bytes, Row] = {}
         self.trouble: dict[bytes, Trouble] = {}
         self.heads: dict[bytes, bytes] = {}
         self.broken: set[bytes] = set()
@@ -62,12 +67,14 @@ class Shapes:
         self.read += block.count(b"\n") + (not block.endswith(b"\n"))
         return len(self.stamps) - 1
 
-    def new_row(self, rows: dict[bytes, list[int]], key: bytes, number: int, most: int) -> None:
+    def new_row(self, rows: dict[bytes, Row], key: bytes, number: int, most: int) -> Row:
         """Begin to count a shape, if there is room."""
+        row = [1, number, number, 0, key]
         if len(rows) < most:
-            rows[key] = [1, number, number]
+            rows[key] = row
         else:
             self.left_out += 1
+        return row
 
     def close(self, session: Trouble) -> None:
         """Count a session that has ended."""
@@ -88,15 +95,6 @@ class Shapes:
         """Keep a line for the assembler."""
         self.odd.append(line[:16_384])
 
-    def fold_paired(self) -> None:
-        """Keep of the successful sessions only who delivered mail."""
-        for text, count in self.paired.items():
-            if _DELIVERED.search(text):
-                client = _CLIENT.search(text)
-                if client is not None and (client[1] in self.mailers or len(self.mailers) < MAILERS):
-                    self.mailers[client[1]] = self.mailers.get(client[1], 0) + count
-        self.paired.clear()
-
     def forget_oldest(self, most: int) -> None:
         """Bound what is open: established sessions are counted already, troubles count as far as they are proven."""
         while len(self.running) > most:
@@ -109,7 +107,6 @@ class Shapes:
         for session in self.trouble.values():
             self.close(session)
         self.trouble.clear()
-        self.fold_paired()
 
     def join(self, later: Shapes) -> None:
         """Append the counts of the part of the log that follows this one."""
@@ -121,13 +118,7 @@ class Shapes:
             (self.ended, later.ended),
             (self.logins, later.logins),
         ):
-            for key, (count, first, last) in theirs.items():
-                row = mine.get(key)
-                if row is None:
-                    mine[key] = [count, first + offset, last + offset]
-                else:
-                    row[0] += count
-                    row[2] = last + offset
+            _join_rows(mine, theirs, offset)
         for key, (counts, stamps, lines) in later.troubles.items():
             known = self.troubles.get(key)
             if known is None:
@@ -135,9 +126,6 @@ class Shapes:
             else:
                 known[0][0] += counts[0]
                 known[1].extend(stamps[-1:] if len(known[1]) >= TIMES else stamps)
-        later.fold_paired()
-        for ip, count in later.mailers.items():
-            self.mailers[ip] = self.mailers.get(ip, 0) + count
         self.odd.extend(later.odd)
         self.read += later.read
         self.understood += later.understood
@@ -147,11 +135,14 @@ class Shapes:
 
     def _join_open_sessions(self, later: Shapes) -> None:
         """Sessions that the cut went through: their ends stand in the later part as ends without a beginning."""
-        for pid in self.running:
+        for pid, row in self.running.items():
             end = later.heads.get(pid)
             if end is not None and end in later.ended:
                 later.ended[end][0] -= 1
-                later.paired[end] = later.paired.get(end, 0) + 1
+                row[MAILS] += 1 if delivered(end) else 0
+            elif end is not None and end in later.troubles:
+                row[0] -= 1
+                self.trouble[pid] = Trouble([row[TEXT]], [], b"", 0)
         for pid, session in list(self.trouble.items()):
             end = later.heads.get(pid)
             if end is None:
@@ -161,6 +152,22 @@ class Shapes:
             elif end in later.troubles:
                 later.troubles[end][0][0] -= 1
                 session.lines.extend(later.troubles[end][2])
+                session.stamp = session.stamp or later.troubles[end][1][0]
             session.messages.extend(end.split(b"\0"))
             self.close(session)
             del self.trouble[pid]
+
+
+def _join_rows(mine: dict[bytes, Row], theirs: dict[bytes, Row], offset: int) -> None:
+    """Add rows; takes `theirs` apart, so that both are never in memory whole."""
+    while theirs:
+        key, later = theirs.popitem()
+        row = mine.get(key)
+        if row is None:
+            later[FIRST] += offset
+            later[LAST] += offset
+            mine[key] = later
+        else:
+            row[0] += later[0]
+            row[LAST] = later[LAST] + offset
+            row[MAILS] += later[MAILS]

@@ -22,10 +22,9 @@ import re
 from collections import Counter
 
 from mailtls.core.postfixlog import STATEMENT_MARKS
-from mailtls.core.shape import Shapes, Trouble
+from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
 SHAPES = 120_000
-PAIRED = 40_000
 OPEN = 50_000  # sessions open at once
 
 _LANES = re.compile(rb"^(?=(.{15,40}? )(\S{1,255} \S{0,100}smtpd)\[\d{1,7}\]: )", re.MULTILINE)
@@ -76,18 +75,18 @@ class Sieve:
         shapes.understood += len(items)
         if self._count(items, number, accepted, block):
             self._of_other_lanes(block)
-        if len(shapes.paired) > PAIRED:
-            shapes.fold_paired()
         shapes.forget_oldest(OPEN)
 
-    def _count(self, items: list[tuple[bytes, bytes, bytes]], number: int, accepted: list[bytes], block: bytes) -> bool:
+    def _count(  # noqa: C901  (the one hot loop: a call for each branch would double its time)
+        self, items: list[tuple[bytes, bytes, bytes]], number: int, accepted: list[bytes], block: bytes
+    ) -> bool:
         """Put the sessions of the lane together; tell whether lines of other lanes were among them.
 
         This loop runs for every session of a large log: what is rare is done elsewhere, and nothing is looked up twice.
         """
         shapes = self.shapes
         running, trouble = shapes.running, shapes.trouble
-        pop, established, ended, paired = running.pop, shapes.established, shapes.ended, shapes.paired
+        pop, established, ended = running.pop, shapes.established, shapes.ended
         heads = shapes.heads if len(shapes.heads) < OPEN else None
         foreign = False
         for other_lane, pid, text in items:
@@ -96,8 +95,10 @@ class Sieve:
                 continue
             first = text[0]
             if first == 0x64 and text[4] == 0x6F:  # disconnect
-                if pop(pid, None) is not None:
-                    paired[text] = paired.get(text, 0) + 1
+                row = pop(pid, None)
+                if row is not None:
+                    if delivered(text):
+                        row[MAILS] += 1
                     continue
                 if pid in trouble or b" starttls=0/" in text:
                     self._end(pid, text, number)
@@ -116,8 +117,8 @@ class Sieve:
                     row[0] += 1
                     row[2] = number
                 else:
-                    shapes.new_row(established, text, number, SHAPES)
-                running[pid] = text
+                    row = shapes.new_row(established, text, number, SHAPES)
+                running[pid] = row
             else:
                 self._rare(pid, text, number, accepted, block)
         return foreign
@@ -153,9 +154,9 @@ class Sieve:
         if done is None:
             shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
             return
-        shapes.established[done][0] -= 1
-        before = self._rebuild(pid, done, block)
-        shapes.trouble[pid] = Trouble([done, text], [before, line], line[: self._width], number)
+        done[0] -= 1
+        before = self._rebuild(pid, done[TEXT], block)
+        shapes.trouble[pid] = Trouble([done[TEXT], text], [before, line], line[: self._width], number)
 
     def _end(self, pid: bytes, text: bytes, number: int) -> None:
         """The `disconnect` of a session that is not one of the plain shapes."""
