@@ -45,7 +45,7 @@ _TIME = "2026-11-21, '2026-11-21 10:00' or RFC 3339; local time where no offset 
 Logs = Annotated[list[str], typer.Argument(metavar="LOG", hidden=True)]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Only lines from TIME on: {_TIME}")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only lines before TIME, written likewise.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only lines up to TIME, written likewise.")]
 
 
 def obey(arguments: Sequence[str]) -> int:
@@ -157,8 +157,8 @@ def simulate(
     \b
     Examples:
       mailtlsctl simulate --policy policies/default.toml /var/log/mail.log
-      mailtlsctl simulate --policy my.toml --since 2026-11-01 /var/log/mail.log.1
-      mailtlsctl simulate --policy my.toml --json /var/log/mail.log | jq .decisions
+      mailtlsctl simulate --policy my.toml --since 2026-11-01 mail.log
+      mailtlsctl simulate --policy my.toml --json mail.log | jq .decisions
     """
     from mailtls.ctl.reading import sessions_of
     from mailtls.ctl.simulate import run

@@ -132,25 +132,25 @@ def _outages(history: History, report: Report, view: Screen) -> Iterator[str]:
 
 
 def _others(history: History, report: Report, every_peer: bool, view: Screen) -> Iterator[str]:
-    """The rest by diagnosis, in the report's order; advice that is the same for all of a group stands once."""
-    groups: dict[str, list[PeerReport]] = {}
+    """The rest by diagnosis, in the report's order; what is advised to all of a group stands once."""
+    groups: dict[tuple[str, str], list[PeerReport]] = {}
     for peer in report.peers:
         if not peer.outage:
-            groups.setdefault(peer.diagnosis, []).append(peer)
+            groups.setdefault((peer.diagnosis, _general(peer)), []).append(peer)
     if groups:
         yield view.render(heading("OTHER PEERS"))
-    for diagnosis, group in groups.items():
-        advice = {peer.advice for peer in group}
+    for (diagnosis, advice), group in groups.items():
         yield view.render(sentence((diagnosis, HEADING), (f": {plural(len(group), 'peer')}", QUIET)))
-        if len(advice) == 1:
-            yield view.render(text(group[0].advice), indent=2)
+        yield view.render(text(advice if len(group) > 1 else group[0].advice), indent=2)
         for peer in group if every_peer else group[:SHOWN]:
             yield _failures(history.peers.get(peer.ip), peer, view, indent=2)
-            if len(advice) > 1:
-                yield view.render(text(peer.advice), indent=4)
         if len(group) > SHOWN and not every_peer:
             more = f"and {plural(len(group) - SHOWN, 'peer')} more; --peers shows all"
             yield view.render(text(more, QUIET), indent=2)
+
+
+def _general(peer: PeerReport) -> str:
+    return peer.advice.replace(peer.ip, "ADDRESS")
 
 
 def _failures(peer: PeerHistory | None, who: PeerReport, view: Screen, *, indent: int = 0) -> str:

@@ -54,11 +54,10 @@ class ReadingBar:
         self._next = now + BETWEEN
         if self._progress is None:
             self._progress = _bar()
+            self._task = self._progress.add_task("reading", completed=done, total=total or None)
             self._progress.start()
-            self._task = self._progress.add_task("reading", total=None)
         if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total or None)
-            self._progress.refresh()
+            self._progress.update(self._task, completed=done, total=total or None, refresh=True)
 
 
 def _bar() -> Progress:

@@ -1,7 +1,7 @@
 """What a line proves, and what a cause means: the words of `explain`.
 
 A line is read again by the same grammar that read the log, so what is said of it is what was made of it. The meaning
-of the causes follows the rules of counting (docs/causes.md); each says what it proves, and what else it could be,
+of the causes follows the vocabulary of core/cause.py; each says what it proves, and what else it could be,
 because a log line seldom knows why a peer left.
 
 SECURITY: lines and reasons are strangers' text; what is quoted of them is printable and short.

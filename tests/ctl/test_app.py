@@ -1,0 +1,83 @@
+"""The commands as Typer knows them: completion in a real shell, and the manual page that says the same."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from ctl.program import PROGRAM, environment, mailtlsctl
+from mailtls.ctl.app import app
+
+MANUAL = Path(__file__).parents[2] / "docs" / "mailtlsctl.1"
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+
+
+def completed(words: str) -> set[str]:
+    """What bash is offered for these words, the cursor behind the last one."""
+    asked = {"_MAILTLSCTL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    return set(mailtlsctl(**asked).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("mailtlsctl ", set(COMMANDS)),
+        ("mailtlsctl exp", {"explain"}),
+        ("mailtlsctl report --format ", {"text", "json"}),
+        ("mailtlsctl report --f", {"--format", "--fail-on-findings"}),
+        ("mailtlsctl report /var/lo", set()),  # bash then offers files
+    ],
+)
+def test_commands_options_and_choices_are_completed(words: str, offered: set[str]) -> None:
+    assert completed(words) == offered
+
+
+def test_tab_in_bash_completes_a_command() -> None:
+    path = {"PATH": f"{PROGRAM.parent}:{environment()['PATH']}", "PS1": "ready> "}
+    shell = pexpect.spawn(
+        "bash", ["--norc", "--noprofile", "-i"], env=environment(**path, TERM="dumb"), encoding="utf-8"
+    )
+    try:
+        shell.sendline('PS1="ready> "; eval "$(_MAILTLSCTL_COMPLETE=source_bash mailtlsctl)"; echo set-up=$?')
+        shell.expect(r"set-up=0")
+        shell.send("echo mailtlsctl-x; mailtlsctl exp\t")
+        shell.expect(r"mailtlsctl explain ")
+    finally:
+        shell.close(force=True)
+
+
+def test_the_completion_script_is_also_to_be_had_without_a_shell() -> None:
+    script = mailtlsctl(_MAILTLSCTL_COMPLETE="source_bash").stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "complete -o default" in script
+
+
+def documented_options(command: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", mailtlsctl(command, "--help", COLUMNS="200").stdout))
+
+
+def test_the_manual_page_names_every_command_and_option_and_no_other() -> None:
+    page = MANUAL.read_text("utf-8").replace("\\-", "-")
+    assert set(re.findall(r"^\.Cm (\w+)", page, re.MULTILINE)) >= set(COMMANDS)
+    on_the_page = {f"-{name}" for name in re.findall(r"Fl (-[a-z][a-z-]+)", page)}
+    known = set().union(*(documented_options(command) for command in COMMANDS))
+    whole = set(re.findall(r"--[a-z][a-z-]+", mailtlsctl("--help", COLUMNS="200").stdout))
+    assert on_the_page == known | whole
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+def test_the_manual_page_is_well_formed() -> None:
+    checked = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", MANUAL], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("status", ["0", "1", "2", "130", "141"])
+def test_the_manual_page_says_what_each_exit_status_means(status: str) -> None:
+    assert f".It {status}\n" in MANUAL.read_text("utf-8")
