@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from tests.core.histories import CAUSES, START, dropped, failure, history_of, in
 
 from mailtls.core.advice import AT_PORT_25, BECAUSE, ON_A_DEVICE
 from mailtls.core.cause import Cause, Door, Outcome, Service
-from mailtls.core.complaint import COMPLAINTS
+from mailtls.core.complaint import COMPLAINTS, Finding
 from mailtls.core.diagnosis import Confidence, Diagnosis, PeerReport, diagnose
 from mailtls.core.history import FAILED, History, PeerHistory, Tally, Verdict
 from mailtls.core.session import Session
@@ -197,7 +198,7 @@ PEERS: dict[str, tuple[list[Session], Diagnosis, bool, str]] = {
     ),
     "scanner": (
         failures("no shared cipher", 0) + failures("version too low", 0.1) + failures("http request", 0.2),
-        Diagnosis.SCANNER, False, "needs nothing",
+        Diagnosis.SCANNER, False, "A scanner: many failures at once",
     ),
     "named like a scanner, once": (
         failures("no shared cipher", 0, name="a.census.shodan.io"), Diagnosis.RSA_ONLY_OR_WEAK_CIPHERS, False, "RSA",
@@ -241,6 +242,16 @@ def test_every_parameter_that_is_allowed_is_used_somewhere() -> None:
         texts.append(sentence if isinstance(sentence, str) else sentence("x"))
     named = set(SETTING.findall(" ".join(texts)))
     assert named == POSTFIX_PARAMETERS | DOVECOT_SETTINGS
+
+
+@pytest.mark.parametrize("word", [*Diagnosis, *Finding])
+def test_the_handbook_explains_every_word(word: str) -> None:
+    handbook = (Path(__file__).parents[2] / "docs" / "diagnoses.md").read_text("utf-8")
+    heading = f"\n### `{word}`\n"
+    assert handbook.count(heading) == 1
+    paragraph = handbook.partition(heading)[2].partition("\n#")[0]
+    assert not set(SETTING.findall(paragraph)) - POSTFIX_PARAMETERS - DOVECOT_SETTINGS
+    assert {"Proof:", "To do:"} == set(re.findall(r"Proof:|To do:", paragraph))
 
 
 @pytest.mark.parametrize("sessions", [
@@ -304,6 +315,66 @@ def test_only_an_ecdsa_certificate_is_no_reason_for_a_waiver() -> None:
     found = report_of(other, *failures("no shared cipher", *QUEUE))
     assert found is not None
     assert "allow-legacy" not in found.advice
+
+
+@pytest.mark.parametrize(("sessions", "confidence"), [
+    (failures("unsupported protocol", *QUEUE), Confidence.PROVEN),
+    (failures("unsupported protocol", 0, 15), Confidence.LIKELY),
+    (failures("unsupported protocol", *QUEUE) + failures("", 1, service=Service.IMAP), Confidence.LIKELY),
+    (failures("unsupported protocol", *QUEUE, service=Service.IMAP), Confidence.WEAK),
+    (
+        [
+            success(IP, 0, service=Service.IMAP, version="TLSv1.1"),
+            *failures("unsupported protocol", 5, 6, 7, service=Service.IMAP),
+        ],
+        Confidence.PROVEN,
+    ),
+    (failures("tlsv1 alert protocol version", *QUEUE), Confidence.LIKELY),
+    (failures("lost connection", *QUEUE), Confidence.WEAK),
+    ([failure(IP, "unsupported protocol", 0), success(IP, 5)], Confidence.PROVEN),
+    ([failure(IP, "unsupported protocol", 0), success(IP, 5, mail=False)], Confidence.LIKELY),
+    ([failure(IP, "unsupported protocol", None), in_clear(IP, None)], Confidence.LIKELY),
+    (failures("", 0, outcome=Outcome.SERVER_TLS_BROKEN), Confidence.PROVEN),
+    (failures("no protocols available", 0), Confidence.LIKELY),
+    (failures("no shared cipher", 0, name="x.shodan.io") + failures("bad key share", 1), Confidence.PROVEN),
+    (failures("no shared cipher", 0) + failures("version too low", 1) + failures("http request", 2), Confidence.LIKELY),
+])  # fmt: skip
+def test_a_diagnosis_says_how_sure_it_is(sessions: list[Session], confidence: Confidence) -> None:
+    found = report_of(*sessions)
+    assert found is not None
+    assert found.confidence is confidence
+
+
+@pytest.mark.parametrize(("before", "said"), [([], True), ([success(IP, 0, service=Service.IMAP)], False)])
+def test_a_device_that_never_got_in_may_be_a_scanner(before: list[Session], said: bool) -> None:
+    found = report_of(*before, *failures("no shared cipher", *QUEUE, service=Service.IMAP))
+    assert found is not None
+    assert ("so a scanner is as likely as a user" in found.advice) is said
+
+
+def test_the_certificates_in_use_change_no_other_advice() -> None:
+    others = [success("198.51.100.1", 0, cipher="ECDHE-RSA-AES128-SHA")]
+    found = report_of(*others, *failures("unsupported protocol", *QUEUE))
+    assert found is not None
+    assert found.advice.startswith("It knows nothing newer than TLS 1.0 or 1.1")
+
+
+@pytest.mark.parametrize(("many", "few", "diagnosis"), [
+    (9, 1, Diagnosis.TOO_OLD), (8, 1, Diagnosis.MIXED), (5, 5, Diagnosis.MIXED),
+])  # fmt: skip
+def test_nine_tenths_of_the_failures_are_the_diagnosis(many: int, few: int, diagnosis: Diagnosis) -> None:
+    found = report_of(
+        *failures("unsupported protocol", *(60 * n for n in range(many))),
+        *failures("tlsv1 alert unknown ca", *(60 * n + 30 for n in range(few))),
+    )
+    assert found is not None
+    assert found.diagnosis is diagnosis
+
+
+def test_cleartext_mail_in_the_second_of_the_failure_is_falling_back() -> None:
+    found = report_of(failure(IP, "unsupported protocol", 0), in_clear(IP, 0))
+    assert found is not None
+    assert found.diagnosis is Diagnosis.FALLS_BACK_TO_CLEARTEXT
 
 
 def test_a_device_is_never_advised_a_waiver() -> None:

@@ -270,7 +270,7 @@ def test_lmtp_without_greeting_is_explained_by_dovecot_two_hours_later() -> None
     found = findings_of(history)[0]
     assert found.finding is Finding.LMTP_GREETING_LOST
     assert "mx.example.net[private/dovecot-lmtp] hangs up before its greeting" in found.detail
-    assert "Invalid ssl_protocols setting: Unknown protocol 'SSLv2'" in found.detail
+    assert "Dovecot says why: \"Invalid ssl_protocols setting: Unknown protocol 'SSLv2'\"." in found.detail
     assert "ssl_min_protocol = TLSv1.2" in found.detail
     assert found.evidence == (f"host {LOST}", f"host {FATAL}")
 
@@ -387,6 +387,25 @@ NO_OUTBREAKS: dict[str, list[Session]] = {
 @pytest.mark.parametrize("row", NO_OUTBREAKS)
 def test_what_lacks_one_sign_is_no_outbreak(row: str) -> None:
     assert Finding.MANY_BEGAN_TO_FAIL not in words_of(history_of(NO_OUTBREAKS[row]))
+
+
+@pytest.mark.parametrize(("others", "expected"), [(4, True), (6, False)])
+def test_in_a_short_log_an_outbreak_must_hit_most_peers(others: int, expected: bool) -> None:
+    """Ten minutes are most of a log of a quarter of an hour, so only the share of peers can stand out."""
+    well = [success(f"203.0.{n}.1", 0, name=f"mx.other{n}.example") for n in range(others)]
+    before = [success(**peer(n), minutes=0) for n in range(4)]
+    after = [failure(**peer(n), reason="no shared cipher", minutes=10 + n) for n in range(4)]
+    assert (Finding.MANY_BEGAN_TO_FAIL in words_of(history_of([*well, *before, *after]))) is expected
+
+
+def test_the_proof_of_an_outbreak_is_one_telling_line_of_each_peer() -> None:
+    history = history_of(outbreak(20))
+    for found in history.peers.values():
+        found.evidence.insert(0, f"connect from {found.ip}")
+    (found,) = (item for item in findings_of(history) if item.finding is Finding.MANY_BEGAN_TO_FAIL)
+    assert len(found.evidence) == EVIDENCE_LINES
+    assert all("TLS library problem" in line for line in found.evidence)
+    assert len({line.rpartition(" ")[2] for line in found.evidence}) == EVIDENCE_LINES
 
 
 def test_cut_connections_of_many_are_an_outbreak() -> None:

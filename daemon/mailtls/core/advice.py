@@ -139,8 +139,8 @@ AT_PORT_25: Mapping[Diagnosis, str] = {
         f"the certificate without a word: {_CHECK_CERTIFICATE}."
     ),
     Diagnosis.SCANNER: (
-        "Many kinds of failure at once, and no mail ever: a scanner, which needs nothing; if it is a nuisance, "
-        "drop its address at the firewall."
+        "A scanner: many failures at once and no mail ever; nothing to do, and if it is a nuisance, drop its address "
+        "at the firewall."
     ),
 }  # fmt: skip
 
