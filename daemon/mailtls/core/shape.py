@@ -18,15 +18,15 @@ delivered = re.compile(rb" (?:data|bdat)=[1-9]").search
 
 
 class Trouble:
-    """A session whose TLS failed, or that is none of the plain shapes, so far."""
+    """A session whose TLS failed, or that is none of the plain shapes, so far. A line is None until it is looked up."""
 
-    __slots__ = ("lines", "messages", "number", "stamp")
+    __slots__ = ("lines", "messages", "pid", "stamp")
 
-    def __init__(self, messages: list[bytes], lines: list[bytes], stamp: bytes, number: int) -> None:
+    def __init__(self, pid: bytes, messages: list[bytes], lines: list[bytes | None], stamp: bytes) -> None:
+        self.pid = pid
         self.messages = messages
         self.lines = lines
         self.stamp = stamp
-        self.number = number
 
 
 class Shapes:
@@ -84,12 +84,20 @@ class Shapes:
             if len(self.troubles) >= 100_000:
                 self.left_out += 1
                 return
-            row = self.troubles[key] = ([0], [], session.lines)
+            row = self.troubles[key] = ([0], [], self.lines_of(session))
         row[0][0] += 1
         if len(row[1]) < TIMES:
             row[1].append(session.stamp)
         else:
             row[1][-1] = session.stamp
+
+    def lines_of(self, session: Trouble) -> list[bytes]:
+        """The session's lines; those that were not found again are put together from what was counted."""
+        head = b"%b %b[%b]: " % (session.stamp, self.host_and_tag, session.pid)
+        return [
+            line if line is not None else head + message
+            for line, message in zip(session.lines, session.messages, strict=True)
+        ]
 
     def add_odd(self, line: bytes) -> None:
         """Keep a line for the assembler."""
@@ -142,7 +150,7 @@ class Shapes:
                 row[MAILS] += 1 if delivered(end) else 0
             elif end is not None and end in later.troubles:
                 row[0] -= 1
-                self.trouble[pid] = Trouble([row[TEXT]], [], b"", 0)
+                self.trouble[pid] = Trouble(pid, [row[TEXT]], [None], self.stamps[row[LAST]][1])
         for pid, session in list(self.trouble.items()):
             end = later.heads.get(pid)
             if end is None:
@@ -151,9 +159,9 @@ class Shapes:
                 later.ended[end][0] -= 1
             elif end in later.troubles:
                 later.troubles[end][0][0] -= 1
-                session.lines.extend(later.troubles[end][2])
-                session.stamp = session.stamp or later.troubles[end][1][0]
-            session.messages.extend(end.split(b"\0"))
+            for message in end.split(b"\0"):
+                session.messages.append(message)
+                session.lines.append(None)
             self.close(session)
             del self.trouble[pid]
 

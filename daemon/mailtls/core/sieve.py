@@ -19,7 +19,8 @@ SECURITY: keys are strangers' text: at most `SHAPES` of each kind are kept, what
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
+from typing import NamedTuple
 
 from mailtls.core.postfixlog import STATEMENT_MARKS
 from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
@@ -52,6 +53,13 @@ def find_lane(block: bytes) -> tuple[bytes, int] | None:
     return found.most_common(1)[0][0]
 
 
+class Found(NamedTuple):
+    """Whole lines of failed handshakes in one block, of all lanes, in order."""
+
+    accepted: deque[bytes]
+    libraries: deque[bytes]
+
+
 class Sieve:
     """Feed it blocks of whole lines in order; `shapes` is what came of them."""
 
@@ -59,6 +67,7 @@ class Sieve:
         self.shapes = Shapes(host_and_tag)
         self._prefix = b" %b[" % host_and_tag
         self._width = stamp_width - 1
+        self._before: deque[bytes] = deque(maxlen=4)
         name = re.escape(host_and_tag.rsplit(b"smtpd", 1)[0])
         self._sessions = re.compile(
             rb"smtpd(?:(?<= " + name + rb"smtpd)|(?=(\[)))\[(\d+)\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
@@ -70,15 +79,16 @@ class Sieve:
         """Take one block of whole lines."""
         shapes = self.shapes
         number = shapes.begin_block(block, self._width)
-        accepted = self._marks(block, number)
+        found = self._marks(block, number)
         items = self._sessions.findall(block)
         shapes.understood += len(items)
-        if self._count(items, number, accepted, block):
+        if self._count(items, number, found, block):
             self._of_other_lanes(block)
         shapes.forget_oldest(OPEN)
+        self._before.append(block)
 
     def _count(  # noqa: C901  (the one hot loop: a call for each branch would double its time)
-        self, items: list[tuple[bytes, bytes, bytes]], number: int, accepted: list[bytes], block: bytes
+        self, items: list[tuple[bytes, bytes, bytes]], number: int, found: Found, block: bytes
     ) -> bool:
         """Put the sessions of the lane together; tell whether lines of other lanes were among them.
 
@@ -101,7 +111,7 @@ class Sieve:
                         row[MAILS] += 1
                     continue
                 if pid in trouble or b" starttls=0/" in text:
-                    self._end(pid, text, number)
+                    self._end(pid, text, number, block)
                     continue
                 row = ended.get(text)
                 if row is not None:
@@ -120,70 +130,83 @@ class Sieve:
                     row = shapes.new_row(established, text, number, SHAPES)
                 running[pid] = row
             else:
-                self._rare(pid, text, number, accepted, block)
+                self._rare(pid, text, number, found, block)
         return foreign
 
-    def _rare(self, pid: bytes, text: bytes, number: int, accepted: list[bytes], block: bytes) -> None:
+    def _rare(self, pid: bytes, text: bytes, number: int, found: Found, block: bytes) -> None:
         """A failed handshake, OpenSSL's reason, a hidden STARTTLS."""
         shapes = self.shapes
         session = shapes.trouble.get(pid)
         if text.startswith(b"SSL_accept"):
             if session is not None:
-                shapes.close(session)
+                self._close(session, block)
             shapes.running.pop(pid, None)
-            line = _line_of(text, accepted)
-            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+            line = _line_of(self._prefix + pid + b"]: ", text, found.accepted)
+            shapes.trouble[pid] = Trouble(pid, [text], [line], self._stamp(line, number))
         elif text.startswith(b"warning"):
+            line = _line_of(self._prefix + pid + b"]: ", text, found.libraries)
             if pid in shapes.broken:
-                shapes.add_odd(self._rebuild(pid, text, block))
-            elif session is not None:
-                if len(session.messages) < 3:
-                    session.messages.append(text)
-                    session.lines.append(self._rebuild(pid, text, block))
-            else:
-                self._reason_alone(pid, text, number, block)
+                shapes.odd.extend([line] if line else [])
+            elif session is None:
+                self._reason_alone(pid, text, line, number)
+            elif len(session.messages) < 3:
+                session.messages.append(text)
+                session.lines.append(line)
         elif session is None:
-            line = self._rebuild(pid, text, block)
-            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+            shapes.trouble[pid] = Trouble(pid, [text], [None], shapes.stamps[number][0])
 
-    def _reason_alone(self, pid: bytes, text: bytes, number: int, block: bytes) -> None:
+    def _reason_alone(self, pid: bytes, text: bytes, line: bytes | None, number: int) -> None:
         """OpenSSL's error without `SSL_accept error`: behind a handshake, or of a session begun elsewhere."""
         shapes = self.shapes
-        line = self._rebuild(pid, text, block)
         done = shapes.running.pop(pid, None)
         if done is None:
-            shapes.trouble[pid] = Trouble([text], [line], line[: self._width], number)
+            shapes.trouble[pid] = Trouble(pid, [text], [line], self._stamp(line, number))
             return
         done[0] -= 1
-        before = self._rebuild(pid, done[TEXT], block)
-        shapes.trouble[pid] = Trouble([done[TEXT], text], [before, line], line[: self._width], number)
+        shapes.trouble[pid] = Trouble(pid, [done[TEXT], text], [None, line], self._stamp(line, number))
 
-    def _end(self, pid: bytes, text: bytes, number: int) -> None:
+    def _stamp(self, line: bytes | None, number: int) -> bytes:
+        return line[: self._width] if line is not None else self.shapes.stamps[number][0]
+
+    def _end(self, pid: bytes, text: bytes, number: int, block: bytes) -> None:
         """The `disconnect` of a session that is not one of the plain shapes."""
         shapes = self.shapes
         session = shapes.trouble.pop(pid, None)
-        stamp = shapes.stamps[number][0]
         if session is None:
-            session = Trouble([], [], stamp, number)
+            session = Trouble(pid, [], [], shapes.stamps[number][0])
         session.messages.append(text)
-        session.lines.append(b"%b%b%b]: %b" % (session.stamp, self._prefix, pid, text))
+        session.lines.append(None)
         if pid in shapes.broken:
-            shapes.odd.extend(session.lines)
+            self._find_lines(session, block)
+            shapes.odd.extend(shapes.lines_of(session))
             return
-        if pid not in shapes.heads:
+        if pid not in shapes.heads and len(shapes.heads) < OPEN:
             shapes.heads[pid] = b"\0".join(session.messages)
-        shapes.close(session)
+        self._close(session, block)
 
-    def _rebuild(self, pid: bytes, text: bytes, block: bytes) -> bytes:
-        """The whole line again, for proof: found by its end in the block, where it is still there."""
-        at = block.find(text)
-        while at >= 0:
-            start = block.rfind(b"\n", 0, at) + 1
-            line = block[start : block.find(b"\n", at)]
-            if line.find(self._prefix + pid + b"]: ") >= 0:
-                return line
-            at = block.find(text, at + len(text))
-        return b"%b%b%b]: %b" % (self.shapes.stamps[-1][0], self._prefix, pid, text)
+    def _close(self, session: Trouble, block: bytes) -> None:
+        """Count it; the first of its kind is the example, and is given its whole lines."""
+        if b"\0".join(session.messages) not in self.shapes.troubles:
+            self._find_lines(session, block)
+        self.shapes.close(session)
+
+    def _find_lines(self, session: Trouble, block: bytes) -> None:
+        for place, line in enumerate(session.lines):
+            if line is None:
+                session.lines[place] = self._whole_line(session.pid, session.messages[place], block)
+
+    def _whole_line(self, pid: bytes, text: bytes, block: bytes) -> bytes | None:
+        """The line as it stands in this block or those before; None where it is gone."""
+        source = self._prefix + pid + b"]: "
+        for place in (block, *reversed(self._before)):
+            at = place.find(text)
+            while at >= 0:
+                start = place.rfind(b"\n", 0, at) + 1
+                line = place[start : place.find(b"\n", at)]
+                if source in line:
+                    return line
+                at = place.find(text, at + len(text))
+        return None
 
     def _of_other_lanes(self, block: bytes) -> None:
         for match in self._sessions.finditer(block):
@@ -193,9 +216,9 @@ class Sieve:
 
     # --- the second scan: everything else --------------------------------------------------------------------
 
-    def _marks(self, block: bytes, number: int) -> list[bytes]:
-        """Find all other lines of interest; return those of `SSL_accept error`, in order, for their stamps."""
-        accepted: list[bytes] = []
+    def _marks(self, block: bytes, number: int) -> Found:
+        """Find all other lines of interest; return those of failed handshakes, in order, for their stamps."""
+        found = Found(deque(), deque())
         behind = 0
         for match in _MARKS.finditer(block):
             at = match.start()
@@ -210,16 +233,18 @@ class Sieve:
                 if not self._login(block, start, at, behind, number) and block.find(b"-login", start, behind) >= 0:
                     self._odd(block, start, behind)
             elif kind == _ACCEPT:
-                accepted.append(block[start:behind])
+                found.accepted.append(block[start:behind])
             elif kind != _LIBRARY or block.find(b"/tlsproxy[", start, at) >= 0:
                 self._odd(block, start, behind)
+            else:
+                found.libraries.append(block[start:behind])
         self._plain_port_hellos(block)
         at = block.find(b"while receiving the initial server greeting")
         while at >= 0:
             behind = block.find(b"\n", at)
             self._odd(block, block.rfind(b"\n", 0, at) + 1, behind)
             at = block.find(b"while receiving the initial server greeting", behind)
-        return accepted
+        return found
 
     def _odd(self, block: bytes, start: int, end: int) -> None:
         """Hand a line to the assembler; with what must follow it: tlsproxy's next line, or the reason of a fault."""
@@ -278,10 +303,10 @@ class Sieve:
             at = block.find(b"\\", end) if end >= 0 else -1
 
 
-def _line_of(text: bytes, lines: list[bytes]) -> bytes:
-    """Take the next of `lines`, all in the order of the log, that ends with this text."""
+def _line_of(source: bytes, text: bytes, lines: deque[bytes]) -> bytes | None:
+    """Take the next of `lines`, all in the order of the log, that is of this process and ends with this text."""
     while lines:
-        line = lines.pop(0)
-        if line.endswith(text):
+        line = lines.popleft()
+        if line.endswith(text) and source in line:
             return line
-    return text
+    return None

@@ -177,9 +177,7 @@ _PLAIN = (
 
 
 def _to_plain(shapes: Shapes) -> tuple[object, ...]:
-    trouble = {
-        pid: (session.messages, session.lines, session.stamp, session.number) for pid, session in shapes.trouble.items()
-    }
+    trouble = {pid: (pid, session.messages, session.lines, session.stamp) for pid, session in shapes.trouble.items()}
     return (*(getattr(shapes, name) for name in _PLAIN), trouble)
 
 
