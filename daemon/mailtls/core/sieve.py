@@ -27,6 +27,7 @@ from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
 SHAPES = 120_000
 OPEN = 50_000  # sessions open at once
+LOOKED_UP = 2_000  # kinds of failure whose lines are searched for; those of later ones are put together
 
 _LANES = re.compile(rb"^(?=(.{15,40}? )(\S{1,255} \S{0,100}smtpd)\[\d{1,7}\]: )", re.MULTILINE)
 _LANE_STAMP = re.compile(
@@ -67,6 +68,7 @@ class Sieve:
         self.shapes = Shapes(host_and_tag)
         self._prefix = b" %b[" % host_and_tag
         self._width = stamp_width - 1
+        self._cursor = 0
         self._before: deque[bytes] = deque(maxlen=4)
         name = re.escape(host_and_tag.rsplit(b"smtpd", 1)[0])
         self._sessions = re.compile(
@@ -79,6 +81,7 @@ class Sieve:
         """Take one block of whole lines."""
         shapes = self.shapes
         number = shapes.begin_block(block, self._width)
+        self._cursor = 0
         found = self._marks(block, number)
         items = self._sessions.findall(block)
         shapes.understood += len(items)
@@ -186,7 +189,8 @@ class Sieve:
 
     def _close(self, session: Trouble, block: bytes) -> None:
         """Count it; the first of its kind is the example, and is given its whole lines."""
-        if b"\0".join(session.messages) not in self.shapes.troubles:
+        troubles = self.shapes.troubles
+        if len(troubles) < LOOKED_UP and b"\0".join(session.messages) not in troubles:
             self._find_lines(session, block)
         self.shapes.close(session)
 
@@ -196,16 +200,21 @@ class Sieve:
                 session.lines[place] = self._whole_line(session.pid, session.messages[place], block)
 
     def _whole_line(self, pid: bytes, text: bytes, block: bytes) -> bytes | None:
-        """The line as it stands in this block or those before; None where it is gone."""
+        """The line as it stands in this block or those before; None where it is gone.
+
+        Ends are looked for in their order, so each search goes on where the last one in this block succeeded.
+        """
         source = self._prefix + pid + b"]: "
-        for place in (block, *reversed(self._before)):
-            at = place.find(text)
-            while at >= 0:
-                start = place.rfind(b"\n", 0, at) + 1
-                line = place[start : place.find(b"\n", at)]
-                if source in line:
-                    return line
-                at = place.find(text, at + len(text))
+        ends = text.startswith(b"disconnect")
+        found = _find_line(block, source, text, self._cursor if ends else 0)
+        if found is not None:
+            if ends:
+                self._cursor = found[1]
+            return found[0]
+        for place in () if ends else reversed(self._before):
+            found = _find_line(place, source, text, 0)
+            if found is not None:
+                return found[0]
         return None
 
     def _of_other_lanes(self, block: bytes) -> None:
@@ -309,4 +318,15 @@ def _line_of(source: bytes, text: bytes, lines: deque[bytes]) -> bytes | None:
         line = lines.popleft()
         if line.endswith(text) and source in line:
             return line
+    return None
+
+
+def _find_line(place: bytes, source: bytes, text: bytes, start: int) -> tuple[bytes, int] | None:
+    """Find the whole line of this process that ends with this text, at or behind `start`; and where it was."""
+    at = place.find(text, start)
+    while at >= 0:
+        line = place[place.rfind(b"\n", 0, at) + 1 : place.find(b"\n", at)]
+        if source in line:
+            return line, at
+        at = place.find(text, at + len(text))
     return None
