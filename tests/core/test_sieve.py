@@ -289,3 +289,13 @@ def test_a_process_that_says_its_tls_is_broken_is_left_to_the_assembler() -> Non
 def test_rows_can_be_rebuilt_from_shapes() -> None:
     assert shape.delivered(b"disconnect from a[192.0.2.1] ehlo=1 bdat=2 quit=1")
     assert not shape.delivered(b"disconnect from a[192.0.2.1] ehlo=1 data=0/1 quit=1")
+
+
+def test_the_times_of_failures_are_exact_and_all_there() -> None:
+    lines = log_of(5, 200)
+    fast, slow = through_sieve(lines, [blocks_of(lines, 60)]), by_lines(lines)
+    accept_failures = [ip for ip, peer in slow.peers.items() if peer.failing and len(peer.verdicts) == 1]
+    assert accept_failures
+    for ip in accept_failures:
+        if {v.reason for v in slow.peers[ip].verdicts} - {"tlsv1 alert unknown ca", None}:
+            assert fast.peers[ip].failed_at == sorted(slow.peers[ip].failed_at)

@@ -149,7 +149,8 @@ class Assembler:
         """Keep a statement until the lines that give its reason have passed."""
         if evidence.kind is Kind.PRELUDE:
             process.prelude = evidence.text
-            return
+            if not evidence.text.startswith(b"error opening chain file"):
+                return  # tells the reason of the statement behind it; a missing chain file may have none behind it
         if (
             process.statement is None
             and process.broken is not None

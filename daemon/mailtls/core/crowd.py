@@ -58,10 +58,24 @@ class Crowd:
         chosen.update(ip for ip, _ in self.failing().most_common(most))
         for session, count, last in self._troubles(chosen):
             history.record(session, count, last)
+        self._settle_times(history, chosen)
         for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
             for session, count, last in rows:
                 history.record(session, count, last)
         self._settled |= chosen
+
+    def _settle_times(self, history: History, chosen: set[bytes]) -> None:
+        """Give the peers the times of all their failures, as far as they are kept: bursts and rhythms count them."""
+        times: dict[str, list[datetime]] = {}
+        for key, (counts, stamps, _) in self._shapes.troubles.items():
+            if counts[0] > 0 and _ip(key) in chosen and b"SSL_accept error" in key[:16]:
+                moments = (self._calendar.read(stamp) for stamp in stamps)
+                name = canonical_ip(printable(_ip(key), 64))
+                times.setdefault(name, []).extend(moment for moment in moments if moment is not None)
+        for name, moments in times.items():
+            peer = history.peers.get(name)
+            if peer is not None:
+                peer.failed_at = sorted(moments)[:TIMES_PER_PEER]
 
     # --- what is left ----------------------------------------------------------------------------------------
 
@@ -213,13 +227,6 @@ class Crowd:
 
     def _moment(self, block: int, side: int) -> datetime | None:
         return self._calendar.read(self._shapes.stamps[block][side])
-
-    def failed_at(self) -> Iterator[tuple[str, list[datetime]]]:
-        """Yield the exact times of failures by address, up to `TIMES_PER_PEER`, in log order."""
-        for key, (counts, stamps, _) in self._shapes.troubles.items():
-            moments = [self._calendar.read(stamp) for stamp in stamps[:TIMES_PER_PEER]]
-            if counts[0] > 0:
-                yield canonical_ip(printable(_ip(key), 64)), [moment for moment in moments if moment is not None]
 
 
 def _ip(key: bytes) -> bytes:
