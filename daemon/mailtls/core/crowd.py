@@ -56,32 +56,32 @@ class Crowd:
         """Record in `history` the `most` peers that fail most often (None: all), and those that it has already."""
         chosen = {ip.encode() for ip in history.peers}
         chosen.update(ip for ip, _ in self.failing().most_common(most))
-        for session, count, last in self._troubles(chosen):
-            history.record(session, count, last)
-        self._settle_times(history, chosen)
+        self._settle_troubles(history, chosen)
         for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
             for session, count, last in rows:
                 history.record(session, count, last)
         self._settled |= chosen
 
-    def _settle_times(self, history: History, chosen: set[bytes]) -> None:
-        """Give the peers the times of all their failures, as far as they are kept: bursts and rhythms count them."""
-        times: dict[str, list[datetime]] = {}
+    def _settle_troubles(self, history: History, chosen: set[bytes]) -> None:
+        """Record failures, with the exact times of all of them: bursts and rhythms are told by those."""
+        times = {name: list(peer.failed_at) for name, peer in history.peers.items()}
         for key, (counts, stamps, _) in self._shapes.troubles.items():
-            if counts[0] > 0 and _ip(key) in chosen and b"SSL_accept error" in key[:16]:
-                moments = (self._calendar.read(stamp) for stamp in stamps)
-                name = canonical_ip(printable(_ip(key), 64))
-                times.setdefault(name, []).extend(moment for moment in moments if moment is not None)
+            if counts[0] <= 0 or _ip(key) not in chosen:
+                continue
+            for session, count, last in self._troubles(only=key):
+                history.record(session, count, last)
+                if session.peer is not None and session.outcome in FAILED:
+                    read = map(self._calendar.read, stamps)
+                    times.setdefault(session.peer.ip, []).extend(moment for moment in read if moment is not None)
         for name, moments in times.items():
-            peer = history.peers.get(name)
-            if peer is not None:
-                peer.failed_at = sorted(moments)[:TIMES_PER_PEER]
+            if name in history.peers:
+                history.peers[name].failed_at = sorted(moments)[:TIMES_PER_PEER]
 
     # --- what is left ----------------------------------------------------------------------------------------
 
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Yield the verdicts of all peers that were not settled."""
-        for rows in (self._troubles(None), self._login_sessions(None), self._established(None), self._ended(None)):
+        for rows in (self._troubles(), self._login_sessions(None), self._established(None), self._ended(None)):
             for session, count, last in rows:
                 if session.peer is not None:
                     yield session.peer.ip, session.peer.name, verdict_of(session), Tally(count, session.at, last)
@@ -172,10 +172,10 @@ class Crowd:
         if decided is not None:
             yield replace(decided, at=self._moment(row[1], 0)), row[0], self._moment(row[2], 1)
 
-    def _troubles(self, chosen: set[bytes] | None, *, only: bytes | None = None) -> Iterator[_Counted]:
+    def _troubles(self, *, only: bytes | None = None) -> Iterator[_Counted]:
         troubles = self._shapes.troubles
         for key, (counts, stamps, lines) in troubles.items() if only is None else [(only, troubles[only])]:
-            if counts[0] <= 0 or not self._wanted(_ip(key), chosen):
+            if counts[0] <= 0 or (only is None and not self._wanted(_ip(key), None)):
                 continue
             assembler = Assembler(self._calendar)
             done = [session for line in lines for session in assembler.feed(line)]
@@ -193,7 +193,7 @@ class Crowd:
                 alike.setdefault(kind, key)
                 counts[kind] += count[0]
         for kind, key in alike.items():
-            for session, _, last in self._troubles(None, only=key):
+            for session, _, last in self._troubles(only=key):
                 yield session, counts[kind], last
 
     def _login_sessions(self, chosen: set[bytes] | None) -> Iterator[_Counted]:

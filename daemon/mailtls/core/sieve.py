@@ -9,7 +9,8 @@ Only the lane (host and tag of smtpd) that has most lines goes this way. Lines o
 and whatever is rare (`odd`) are handed to the assembler in full. Not for small logs, other header forms, or Postfix
 before 3.0 (no statistics): there every line goes through the assembler.
 
-BUGS: times of successful and plaintext sessions are those of their block (256 kB), failures have exact ones. After a
+BUGS: times of successful and plaintext sessions are those of their block (256 kB), failed handshakes have exact
+ones. After a
 lost `disconnect` line the next plaintext session of that process may go uncounted. Dovecot's fatal lines that do not
 name a protocol are only seen by the assembler.
 
