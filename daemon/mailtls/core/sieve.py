@@ -156,6 +156,7 @@ class Sieve:
             elif len(session.messages) < 3:
                 session.messages.append(text)
                 session.lines.append(line)
+                session.stamp = self._stamp(line, number)
         elif session is None:
             shapes.trouble[pid] = Trouble(pid, [text], [None], shapes.stamps[number][0])
 
