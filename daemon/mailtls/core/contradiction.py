@@ -11,11 +11,12 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.duration import say_duration
 from mailtls.core.level import Level, levels_for
 from mailtls.core.operatorfile import Fault, shown
-from mailtls.core.rule import Action, CauseRule, Network
+from mailtls.core.rule import CauseRule, Network
 
 if TYPE_CHECKING:
     from mailtls.core.policy import Policy

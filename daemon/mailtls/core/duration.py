@@ -24,10 +24,10 @@ def parse_duration(text: object) -> timedelta:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f'{text!r} is no duration; write a whole number and s, m, h or d, for example "24h"')
-    length = timedelta(seconds=int(match[1]) * SECONDS[match[2]])
-    if length > LONGEST:
+    seconds = int(match[1]) * SECONDS[match[2]]
+    if seconds > LONGEST.total_seconds():
         raise ValueError(f'"{text}" is more than ten years; write at most "{LONGEST.days}d"')
-    return length
+    return timedelta(seconds=seconds)
 
 
 def say_duration(length: timedelta) -> str:

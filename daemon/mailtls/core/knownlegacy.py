@@ -79,16 +79,6 @@ class KnownPeers(Table):
         """Give the waivers that entries with a network are, whether they still stand or not."""
         return tuple(entry.waiver() for entry in self.peer if entry.network is not None)
 
-    def by_address(self, ip: str, at: datetime | None) -> KnownPeer | None:
-        """Give the narrowest entry whose network holds the address and that stands at this time."""
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return None
-        found = [entry for entry in self.peer if entry.parsed is not None and address in entry.parsed]
-        found = [entry for entry in found if _stands(entry, at)]
-        return max(found, key=lambda entry: entry.parsed.prefixlen if entry.parsed else 0, default=None)
-
     def by_name(self, name: str | None, at: datetime | None) -> KnownPeer | None:
         """Give the entry with the longest name that covers the printed one and stands at this time."""
         found = [entry for entry in self.peer if entry.name is not None and name_is_under(name, entry.name)]

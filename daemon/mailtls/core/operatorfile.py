@@ -87,7 +87,7 @@ def _not_toml(message: str, source: str) -> str:
         return f"{source}: this is not TOML: {shown(message)}."
     what = match["what"][:1].lower() + match["what"][1:]
     if match["line"] is None:
-        return f"{source}: this is not TOML: {what} at the end of the file; look for a quote or bracket left open."
+        return f"{source}: this is not TOML: {what} at the end of the file; is a quote or bracket left open there?"
     return (
         f"{source}, line {match['line']}: this is not TOML: {what} (column {match['column']}); "
         'write key = value, with text in quotes, such as action = "advise".'
@@ -105,7 +105,7 @@ def _fault(model: type[BaseModel], detail: dict[str, Any]) -> Fault:
         return Fault(path, f'"{path[-1]}" is no key of {_table(path[:-1])}{_instead(str(path[-1]), keys)}')
     if kind == "missing":
         return Fault(path, f"{_table(path[:-1])} has no {name}; add it, as docs/policy.md shows")
-    if kind == "enum":
+    if kind in ("enum", "literal_error"):
         return Fault(path, f"{name} is {shown(seen)}{_instead(str(seen), _choices(detail))}")
     if kind == "value_error":
         return Fault(path, f"{name}: {detail['ctx']['error']}")
@@ -130,9 +130,16 @@ def _instead(seen: str, choices: list[str]) -> str:
 
 
 def _key(path: Path) -> str:
-    """Name a key for a sentence: `limits.widest.ipv4`, `peer_too_old.lifetime`, `owner`."""
-    names = [str(part) for part in path if isinstance(part, str)]
-    return ".".join(names[1:] if names[0] in ("causes", "peer") and len(names) > 1 else names)
+    """Name a key for a sentence: `limits.widest.ipv4`, `peer_too_old.lifetime`; in a list of tables just `owner`."""
+    if path[0] == "causes" and len(path) > 1:
+        path = path[1:]
+    names: list[str] = []
+    for place, part in enumerate(path):
+        if isinstance(part, str):
+            names.append(part)
+        elif place < len(path) - 1:
+            names = []
+    return ".".join(names)
 
 
 def _singular(path: Path) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from mailtls.core.action import Action
 from mailtls.core.duration import parse_duration
 from mailtls.core.level import Level
 
@@ -23,15 +23,6 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 MOST_SESSIONS = 20  # failures of one kind that are remembered of one peer
-
-
-class Action(StrEnum):
-    """What a policy may want for a cause, least first."""
-
-    IGNORE = "ignore"
-    ADVISE = "advise"
-    PROPOSE = "propose"
-    WAIVE = "waive"
 
 
 class Table(BaseModel):
@@ -58,7 +49,7 @@ DEFAULT_AFTER = After(spread=timedelta(minutes=10))
 class CauseRule(Table):
     """What one cause leads to."""
 
-    action: Action = Action.ADVISE
+    action: Literal[Action.IGNORE, Action.ADVISE, Action.PROPOSE, Action.WAIVE] = Action.ADVISE
     level_floor: Level | None = None
     """Never further down than this; needed for `propose` and `waive`."""
     after: After | None = None

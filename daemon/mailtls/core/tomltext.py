@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 
-# Alternatives begin with different characters, and none repeats a group that can match the same text twice.
+DEEPEST = 16  # keys and indexes; what lies deeper has the line of what encloses it
+
+# Alternatives begin with different characters, and none repeats a group that can match the same text twice; the end
+# quote is optional, so that a text left open is read once and not from each of its quotes again.
 _TOKEN = re.compile(
     r"(?P<comment>#[^\n]*)"
-    r'|(?P<text>"""(?:[^"\\]|\\.|"(?!""))*"{3,5}|\'\'\'(?:[^\']|\'(?!\'\'))*\'{3,5}'
-    r'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\')'
+    r'|(?P<text>"""(?:[^"\\]|\\.|"(?!""))*(?:"{3,5})?|\'\'\'(?:[^\']|\'(?!\'\'))*(?:\'{3,5})?'
+    r'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?)'
     r"|(?P<newline>\n)"
     r"|(?P<mark>[\[\]{}=,])"
     r"|(?P<bare>[^\s\[\]{}=,#\"']+)",
@@ -87,7 +90,7 @@ def _names(token: _Token) -> list[str]:
 
 def _header(statement: list[_Token], repeated: dict[Path, int], lines: dict[Path, int]) -> Path:
     """Open `[table]`, or the next element of `[[table]]`, and give its path."""
-    names = [name for token in statement if token.kind != "mark" for name in _names(token)]
+    names = [name for token in statement if token.kind != "mark" for name in _names(token)][:DEEPEST]
     line = statement[0].line
     path: Path = ()
     for number, name in enumerate(names, start=1):
@@ -113,14 +116,14 @@ class _Value:
         """Read `a.b = value` within `table`."""
         path = table
         while (token := self._take()) and token.text != "=":
-            for name in _names(token):
+            for name in _names(token)[: DEEPEST - len(path)]:
                 path = (*path, name)
                 self._lines.setdefault(path, token.line)
         self._value(path)
 
     def _value(self, path: Path) -> None:
         token = self._take()
-        if token is None or token.kind != "mark":
+        if token is None or token.kind != "mark" or len(path) >= DEEPEST:
             return
         if token.text == "[":
             self._list(path)
