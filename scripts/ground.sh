@@ -49,12 +49,15 @@ install_debian() {
         echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections ;;
     esac
     # shellcheck disable=SC2086  # one word a package
-    if ! { apt-get -q update && apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends --no-remove install $wanted; } \
+    if ! { lists_are_fresh && apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends --no-remove install $wanted; } \
         </dev/null >"$log" 2>&1; then
         why_not="apt-get could not install ${wanted% }: $(grep -E '^(E:|W:.*Failed)' "$log" | tail -n 1)"
         return 1
     fi
 }
+
+# Once a run.
+lists_are_fresh() { [ -e "$scratch/lists" ] || { apt-get -q update && touch "$scratch/lists"; }; }
 
 # No service starts while packages are installed (invoke-rc.d(8)); a policy of the machine's own is kept.
 keep_services_down() {
@@ -70,37 +73,44 @@ cache_directory() {
     else echo "$HOME/.cache/mailtls-test"; fi
 }
 
-# Python with what mailtls runs on. Debian 13 has it all in packages; Debian 12 is too old in some, pip fills in.
+# Debian 13 has all that mailtls runs on in packages; on Debian 12 some are too old, and pip brings them.
+has_debian_python_packages() { [ "$(debian_release)" -ge 13 ] 2>/dev/null; }
+
 install_python() {
     local packages=(python3 python3-venv ca-certificates)
-    if [ "$(debian_release)" -ge 13 ] 2>/dev/null; then
-        packages+=(python3-pydantic python3-typer python3-rich python3-setuptools)
-    fi
+    ! has_debian_python_packages || packages+=(python3-pydantic python3-typer python3-rich python3-setuptools)
     install_debian "${packages[@]}" || refuse "$why_not"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "Python 3.11 or later is needed: $(python3 -V)"
 }
 
-# make_venv NAME REQUIREMENT...: set $venv to a virtual environment that holds the requirements, on top of Debian's
-# packages. It is kept for the next run, keyed by release, Python, and what is asked for.
+# make_venv NAME REQUIREMENT...: make "$scratch/venv", for this run only, in which the requirements can be imported.
+# What pip installs for it is kept for the next run, keyed by release, Python, pyproject.toml and what is asked for.
 make_venv() {
-    local name=$1 key cache log=$scratch/pip.log
+    local name=$1 key cache kept log=$scratch/pip.log layer=()
     shift
-    key=$(printf '%s\n' "$(python3 -V)" "$@" | cat - "$checkout/pyproject.toml" | sha256sum | cut -c1-12)
+    ! has_debian_python_packages || layer=(--system-site-packages)
+    key=$(printf '%s\n' "$(python3 -V)" "${layer[@]}" "$@" | cat - "$checkout/pyproject.toml" | sha256sum | cut -c1-12)
     cache=$(cache_directory)
-    venv=$cache/$name-$(debian_name)-$key
+    kept=$cache/$name-$(debian_name)-$key
     mkdir -p "$cache"
-    exec 9>"$venv.lock"
+    exec 9>"$kept.lock"
     flock 9
-    if [ ! -e "$venv/complete" ]; then
-        say "Making a virtual environment in $venv"
-        rm -rf "$venv"
-        python3 -m venv --system-site-packages "$venv" >"$log" 2>&1 || refuse "python3 -m venv failed: $(tail -n 1 "$log")"
-        "$venv/bin/pip" install --progress-bar off "$@" >"$log" 2>&1 </dev/null ||
+    if [ ! -e "$kept/complete" ]; then
+        say "Making a virtual environment in $kept"
+        rm -rf "$kept"
+        python3 -m venv "${layer[@]}" "$kept" >"$log" 2>&1 || refuse "python3 -m venv failed: $(tail -n 1 "$log")"
+        "$kept/bin/pip" install --progress-bar off "$@" >"$log" 2>&1 </dev/null ||
             refuse "pip could not install what is needed: $(grep -i error "$log" | tail -n 1)"
-        touch "$venv/complete"
+        touch "$kept/complete"
     fi
     flock -u 9
+    python3 -m venv --without-pip "${layer[@]}" "$scratch/venv"
+    printf 'import site; site.addsitedir("%s")\n' "$(packages_of "$kept")" >"$(packages_of "$scratch/venv")/kept.pth"
+    pip=$kept/bin/pip
+    export PATH=$scratch/venv/bin:$kept/bin:$PATH
 }
+
+packages_of() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 # requirements [EXTRA]: print what pyproject.toml asks for, one requirement a line.
 requirements() {

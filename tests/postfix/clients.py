@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .conversation import Conversation, Handshake, HandshakeFailed, Server
-from .handshakes import SSLV3, TLS12, openssl, tlslite
+from .handshakes import SSLV3, TLS12, TLS13, openssl, send_bad_certificate, tlslite
 from .hello import ECDHE_ECDSA_AES128_GCM, HTTP, SCAN, client_hello
 from .hello import TLS12 as HELLO_TLS12
 
@@ -141,16 +141,10 @@ def rejects_certificate(trusted: Path, expected_name: str | None = None) -> Act:
 
 def rejects_certificate_afterwards(address: str, server: Server) -> Experience:
     """Complete the handshake, then look at the certificate and send alert 42, as TLS 1.3 clients may."""
-    shake = tlslite((3, 3), (3, 4), ("aes128gcm", "aes256gcm"))
-    from tlslite.constants import AlertDescription, AlertLevel  # tlslite-ng lets a client send what it likes
-    from tlslite.messages import Alert
-
+    shake = tlslite(TLS12, TLS13, ("aes128gcm", "aes256gcm"))
     with Conversation(address, server) as conversation:
         conversation.approach()
-        connection = shake(conversation.wire)
-        alert = Alert().create(AlertDescription.bad_certificate, AlertLevel.fatal)
-        for _ in connection._sendMsg(alert):
-            pass
+        send_bad_certificate(shake(conversation.wire))
         conversation.wait_for_close()
     return Experience(1, "completed the handshake, then sent alert 42 about the certificate")
 

@@ -12,8 +12,17 @@ from pathlib import Path
 
 from .conversation import Handshake, HandshakeFailed
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # tlslite-ng imports asyncore, which is not used here
+    from tlslite.constants import AlertDescription, AlertLevel
+    from tlslite.errors import TLSError
+    from tlslite.handshakesettings import HandshakeSettings
+    from tlslite.messages import Alert
+    from tlslite.tlsconnection import TLSConnection
+
 SSLV3 = (3, 0)
 TLS12 = (3, 3)
+TLS13 = (3, 4)
 
 
 def openssl(
@@ -52,13 +61,6 @@ def openssl(
 
 def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[str, ...]) -> Handshake:
     """Offer a range of versions ((3, 0) is SSLv3) and ciphers by tlslite-ng's names (`rc4`, `3des`, `aes128`)."""
-    # Not at the top: without tlslite-ng only these clients cannot play.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # asyncore, which is not used here
-        from tlslite.errors import TLSError
-        from tlslite.handshakesettings import HandshakeSettings
-        from tlslite.tlsconnection import TLSConnection
-
     settings = HandshakeSettings()
     settings.minVersion, settings.maxVersion = lowest, highest
     settings.cipherNames = list(ciphers)
@@ -73,3 +75,9 @@ def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[st
         return connection
 
     return shake
+
+
+def send_bad_certificate(connection: TLSConnection) -> None:
+    """Send alert 42 (RFC 8446 section 6.2) over a connection of `tlslite`, whose handshake is complete."""
+    for _ in connection._sendMsg(Alert().create(AlertDescription.bad_certificate, AlertLevel.fatal)):
+        pass
