@@ -43,6 +43,7 @@ _NOT_LOGS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a picture"),
     (b"LPKSHHRH", "a binary journal: use `journalctl -o short-iso -t postfix/smtpd > FILE`"),
 )
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC + _NOT_LOGS)
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class LogFile:
     def blocks(self) -> Iterator[bytes]:
         """Yield the text of the log in blocks of about `BLOCK` bytes, decompressed."""
         with self._open() as stream:
-            first = stream.read(BLOCK)
+            first = _first_block(stream)
             self.position += len(first)
             if not first:
                 self.warnings.append(f"{self.name} is empty: nothing to report from it.")
@@ -150,6 +151,14 @@ class LogFile:
         except (OSError, zlib.error, lzma.LZMAError, ValueError) as exc:
             reason = printable(str(exc), 120)
             self.warnings.append(f"{self.name} is a damaged {kind} file ({reason}): what came before that was read.")
+
+
+def _first_block(stream: IO[bytes]) -> bytes:
+    """Read enough to know the format: a pipe may give it byte by byte."""
+    first = stream.read(BLOCK)
+    while 0 < len(first) < _LONGEST_MAGIC and (more := stream.read(BLOCK)):
+        first += more
+    return first
 
 
 class _Rewound:
