@@ -110,7 +110,23 @@ def test_evidence_is_the_first_failures_and_the_latest_and_bounded() -> None:
         conduct.failed((Cause.TIMEOUT, None), failure(None, lines=lines), NOW, DAY)
     assert len(conduct.evidence) == EVIDENCE_LINES
     assert all(len(line) == EVIDENCE_LINE_LENGTH for line in conduct.evidence)
-    assert [line.split()[0] for line in conduct.evidence] == ["0"] * 3 + ["49"] * 3
+    assert [line.split()[0] for line in conduct.evidence] == ["0"] * 2 + ["49"] * 2
+
+
+def test_the_line_with_the_reason_is_kept_before_those_around_it() -> None:
+    conduct = Conduct()
+    lines = (
+        "mx postfix/smtpd[1]: connect from a[192.0.2.7]",
+        "mx postfix/smtpd[1]: SSL_accept error from a[192.0.2.7]: -1",
+        "mx postfix/smtpd[1]: warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol",
+        "mx postfix/smtpd[1]: lost connection after STARTTLS from a[192.0.2.7]",
+        "mx postfix/smtpd[1]: disconnect from a[192.0.2.7] ehlo=1 starttls=0/1 commands=1/2",
+    )
+    conduct.failed((Cause.PEER_TOO_OLD, None), failure(None, lines=lines), NOW, DAY)
+    assert conduct.evidence == list(lines[1:3])
+    alone = Conduct()
+    alone.failed((Cause.UNKNOWN, None), failure(None, lines=lines[4:]), NOW, DAY)
+    assert alone.evidence == [lines[4]], "where there is no other, the frame is the proof"
 
 
 def test_kinds_of_failure_are_bounded() -> None:

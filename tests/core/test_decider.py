@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailtls.core.action import Action
-from mailtls.core.cause import Cause, Door, Service
+from mailtls.core.cause import Door, Service
 from mailtls.core.decider import Decider
 from mailtls.core.level import Level
 from mailtls.core.peer import Peer
@@ -214,6 +214,21 @@ def test_peers_that_used_to_succeed_and_fail_within_minutes_accuse_the_server() 
     assert decisions[0].alternatives
 
 
+def test_the_fault_is_over_when_they_succeed_again() -> None:
+    again = [worked(5, "TLSv1", ip="198.51.100.0"), *(failed(minute) for minute in (6, 11, 16))]
+    assert words(decided([*peers_turn_bad(3), *again], conclude=False))[-1] == GRANTED
+
+
+def test_a_peer_can_turn_bad_again() -> None:
+    alone = [failed(-DAY + hour * HOUR, ip=f"198.51.100.{hour}") for hour in range(3)]
+    good = [worked(-4 * HOUR, ip=f"198.51.100.{number}") for number in range(3)]
+    first = [worked(-2 * DAY, ip=f"198.51.100.{number}") for number in range(3)]
+    together = [failed(number, ip=f"198.51.100.{number}") for number in range(3)]
+    told = words(decided([*first, *alone, *good, *together], conclude=False))
+    assert told.count("advise server_fault") == 1
+    assert told[-1] == "advise server_fault"
+
+
 def test_two_do_not() -> None:
     assert decided(peers_turn_bad(2), conclude=False) == []
 
@@ -312,8 +327,10 @@ def test_a_million_strangers_win_nothing_and_are_forgotten() -> None:
 def test_a_waived_peer_is_not_forgotten_in_a_flood() -> None:
     decider = Decider(policy(), peers=10)
     flood = [failed(11 + number / 1000, ip=f"10.0.{number >> 8}.{number & 255}") for number in range(1000)]
-    told = [one for session in [*FAILS, *flood, worked(DAY)] for one in decider.feed(session)]
-    assert [one.cause for one in told if one.action is Action.WITHDRAW] == [Cause.PEER_TOO_OLD]
+    told = [one for session in [*FAILS, *flood] for one in decider.feed(session)]
+    assert words(told) == [GRANTED]
+    (ended,) = decider.expire(decider.waivers[0].until)
+    assert str(ended.peer) == f"{NAME}[{IP}]"
 
 
 def test_an_empty_policy_never_acts() -> None:

@@ -100,6 +100,18 @@ def test_lenient_puts_mail_first_and_hides_starttls_as_the_last_resort() -> None
     assert policy.rule(Cause.PEER_TOO_OLD).level_floor is Level.CLEARTEXT
 
 
+def test_the_manual_explains_every_key_with_its_default() -> None:
+    manual = (POLICIES.parent / "docs" / "policy.md").read_text("utf-8")
+    keys = [*CauseRule.model_fields, *Limits.model_fields, *Never.model_fields, *Policy.model_fields]
+    keys += [f"after.{key}" for key in After.model_fields]
+    assert [key for key in keys if key not in manual] == []
+    assert [cause for cause in Cause if f"`{cause}`" not in manual and cause not in ("none", "dropped_after_tls")] == []
+    assert CauseRule().model_dump(include={"lifetime", "longest"}) == {
+        "lifetime": timedelta(days=30),
+        "longest": timedelta(days=180),
+    }
+
+
 WAIVE = '[causes.peer_too_old]\naction = "waive"\nlevel_floor = "legacy"\nafter = { sessions = 3, within = "24h" }\n'
 
 # What stands in the file, the line that is named, and words of the sentence: what was seen, and what to write instead.

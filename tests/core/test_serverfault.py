@@ -52,6 +52,15 @@ def test_the_fault_is_over_when_the_peers_succeed_again() -> None:
     assert not fault.stands(NOW + 3 * MINUTE)
 
 
+def test_the_fault_stands_while_enough_peers_stay_failing() -> None:
+    fault = ServerFault()
+    turn(fault, 0, 1, 2, 3)
+    fault.succeeded("192.0.2.0")
+    assert fault.stands(NOW + 4 * MINUTE)
+    fault.succeeded("192.0.2.1")
+    assert not fault.stands(NOW + 4 * MINUTE)
+
+
 def test_success_does_not_unsay_what_the_server_said() -> None:
     fault = ServerFault()
     fault.told(NOW)

@@ -25,10 +25,13 @@ from mailtls.core.session import Session
 
 PEERS = 50_000
 KINDS = 8  # kinds of failure that are kept of one peer
-EVIDENCE_LINES = 6
-EVIDENCE_LINE_LENGTH = 300  # characters
+EVIDENCE_LINES = 4
+EVIDENCE_LINE_LENGTH = 240  # characters
 SCANNER_REASONS = 3
 SCANNER_WITHIN = timedelta(minutes=10)
+
+# smtpd's frame around a session, which proves nothing by itself (smtpd.c).
+_FRAME = (": connect from ", ": disconnect from ", "lost connection after ")
 
 # What happens to honest peers in between, or as a consequence of another failure: no sign of trying things out.
 _NO_TRIAL = frozenset({Cause.NETWORK_CUT, Cause.TIMEOUT, Cause.FALLBACK_SCSV, Cause.UNKNOWN})
@@ -87,8 +90,8 @@ class Conduct:
     spent: bool = False
     door_failures: int = 0
     door_worked: bool = False
-    useless: set[Level] = field(default_factory=set)
-    said: set[tuple[Cause | None, Rule]] = field(default_factory=set)
+    useless: frozenset[Level] = frozenset()  # frozen: one empty set is shared by all who have none
+    said: frozenset[tuple[Cause | None, Rule]] = frozenset()
     tried: list[tuple[datetime | None, str]] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
 
@@ -108,8 +111,9 @@ class Conduct:
         return series
 
     def _prove(self, lines: tuple[str, ...]) -> None:
-        """Keep the first failure's lines, and the latest's."""
-        new = [line[:EVIDENCE_LINE_LENGTH] for line in lines[: EVIDENCE_LINES // 2]]
+        """Keep the first failure's telling lines, and the latest's."""
+        telling = [line for line in lines if not any(frame in line for frame in _FRAME)] or lines
+        new = [line[:EVIDENCE_LINE_LENGTH] for line in telling[: EVIDENCE_LINES // 2]]
         keep = EVIDENCE_LINES - len(new)
         self.evidence = [*self.evidence[:keep], *new]
 
@@ -132,13 +136,13 @@ class Conduct:
     def is_news(self, cause: Cause | None, rule: Rule) -> bool:
         """Tell whether this was not said of it before, and note that it is."""
         news = (cause, rule) not in self.said
-        self.said.add((cause, rule))
+        self.said |= {(cause, rule)}
         return news
 
     def begin_anew(self) -> None:
         """Forget failures, what was said, and how a door served: a waiver begins, or has ended."""
         self.forget_failures()
-        self.said = set()
+        self.said = frozenset()
         self.door_failures, self.door_worked = 0, False
 
     def delivered(self) -> None:

@@ -326,7 +326,7 @@ class Decider:
         """Withdraw an automatic waiver before its time; of any other only say that it could go."""
         ip, conduct, at, lines = visit.ip, visit.conduct, visit.at, visit.session.lines
         if rule is Rule.USELESS:
-            conduct.useless.add(waiver.level)
+            conduct.useless |= {waiver.level}
         if waiver.automatic and at is not None:
             self._waivers.withdraw(waiver)
             return [self._withdrawn(waiver, at, rule, why, lines)]
@@ -356,7 +356,7 @@ def _decision(
     lines: tuple[str, ...] = (),
 ) -> Decision:
     """Put a ruling and whom it concerns together; the lines of this very session come after those before it."""
-    proof = tuple(line[:EVIDENCE_LINE_LENGTH] for line in lines[:3])
+    proof = tuple(line[:EVIDENCE_LINE_LENGTH] for line in lines[-3:])
     return Decision(
         action=ruling.action,
         rule=ruling.rule,

@@ -87,7 +87,7 @@ class Case:
         floor = self.floor
         if floor is None:
             return ()
-        useless = self.conduct.useless | ({Level.CLEARTEXT} if self.conduct.refuses_cleartext else set())
+        useless = self.conduct.useless | ({Level.CLEARTEXT} if self.conduct.refuses_cleartext else frozenset())
         levels = tuple(level for level in self.need.levels if floor.reaches(level) and level not in useless)
         if self.entry is not None and not self.need.determined:
             return tuple(level for level in levels if level is floor)  # the entry says what the line does not
