@@ -16,13 +16,14 @@ from mailtls.core.assembler import Assembler
 from mailtls.core.cause import Cause, Outcome, Service
 from mailtls.core.dovecotlog import LoginLine, login_service, read_login
 from mailtls.core.evidence import Evidence, Kind
-from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Verdict, verdict_of
+from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Total, Verdict, verdict_of
 from mailtls.core.peer import Peer, canonical_ip
 from mailtls.core.postfixlog import Program, read_smtpd
 from mailtls.core.printable import printable
 from mailtls.core.session import Session
 from mailtls.core.sessionstate import OpenSession, conclude
 from mailtls.core.shape import Row, Shapes
+from mailtls.core.skim import SUITE, Skim
 from mailtls.core.stamp import Calendar
 
 _Counted = tuple[Session, int, datetime | None]
@@ -56,6 +57,10 @@ class Crowd:
         """Record in `history` the `most` peers that fail most often (None: all), and those that it has already."""
         chosen = {ip.encode() for ip in history.peers}
         chosen.update(ip for ip, _ in self.failing().most_common(most))
+        self.settle_these(history, chosen)
+
+    def settle_these(self, history: History, chosen: set[bytes]) -> None:
+        """Record these addresses in `history`."""
         self._settle_troubles(history, chosen)
         for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
             for session, count, last in rows:
@@ -227,6 +232,42 @@ class Crowd:
 
     def _moment(self, block: int, side: int) -> datetime | None:
         return self._calendar.read(self._shapes.stamps[block][side])
+
+
+class Successes:
+    """Successful and plaintext sessions of peers that a skim did not follow: only their number is known."""
+
+    def __init__(self, skim: Skim) -> None:
+        self._counted: Counter[Total] = Counter()
+        for (program, version, cipher), number in skim.suites().items():
+            self._counted[program.service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] += number
+        for host_and_tag, number in skim.plain.items():
+            service = Program(host_and_tag.rsplit(b" ", 1)[-1]).service
+            self._counted[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += number
+        for shapes in skim.lanes.values():
+            self._without_followed(shapes)
+
+    def _without_followed(self, shapes: Shapes) -> None:
+        service = Program(shapes.host_and_tag.rsplit(b" ", 1)[-1]).service
+        for text, row in shapes.established.items():
+            suite = SUITE.search(text)
+            if suite is not None:
+                version, cipher = suite[1].decode(), suite[2].decode("ascii", "replace")
+                self._counted[service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] -= row[0]
+        followed = sum(row[0] for row in shapes.ended.values())
+        self._counted[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] -= followed
+
+    def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
+        """Nothing: who they were is not kept."""
+        return iter(())
+
+    def totals(self) -> Counter[Total]:
+        """Count their sessions."""
+        return +self._counted
+
+    def peers(self) -> int:
+        """Not known."""
+        return 0
 
 
 def _ip(key: bytes) -> bytes:

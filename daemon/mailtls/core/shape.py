@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mailtls.core.positions import count
+
 FIRST, LAST, MAILS, TEXT = 1, 2, 3, 4
 TIMES = 16  # exact times kept for each kind of failure
 Row = list[Any]
@@ -64,7 +66,7 @@ class Shapes:
         """Take the times of a block, count its lines; return its number."""
         last = block.rfind(b"\n", 0, len(block) - 1) + 1
         self.stamps.append((block[:width], block[last : last + width]))
-        self.read += block.count(b"\n") + (not block.endswith(b"\n"))
+        self.read += count(block, b"\n") + (not block.endswith(b"\n"))
         return len(self.stamps) - 1
 
     def new_row(self, rows: dict[bytes, Row], key: bytes, number: int, most: int) -> Row:
@@ -74,6 +76,15 @@ class Shapes:
             rows[key] = row
         else:
             self.left_out += 1
+        return row
+
+    def count(self, rows: dict[bytes, Row], key: bytes, number: int, most: int) -> Row:
+        """Count a session of this shape in this block."""
+        row = rows.get(key)
+        if row is None:
+            return self.new_row(rows, key, number, most)
+        row[0] += 1
+        row[LAST] = number
         return row
 
     def close(self, session: Trouble) -> None:
@@ -119,8 +130,17 @@ class Shapes:
     def join(self, later: Shapes) -> None:
         """Append the counts of the part of the log that follows this one."""
         self._join_open_sessions(later)
-        offset = len(self.stamps)
+        self.join_rows(later, len(self.stamps))
         self.stamps.extend(later.stamps)
+        self.odd.extend(later.odd)
+        self.read += later.read
+        self.understood += later.understood
+        self.left_out += later.left_out
+        self.running = later.running
+        self.trouble.update(later.trouble)
+
+    def join_rows(self, later: Shapes, offset: int) -> None:
+        """Add the later part's rows, whose blocks have numbers from `offset` on."""
         for mine, theirs in (
             (self.established, later.established),
             (self.ended, later.ended),
@@ -134,12 +154,6 @@ class Shapes:
             else:
                 known[0][0] += counts[0]
                 known[1].extend(stamps[-1:] if len(known[1]) >= TIMES else stamps)
-        self.odd.extend(later.odd)
-        self.read += later.read
-        self.understood += later.understood
-        self.left_out += later.left_out
-        self.running = later.running
-        self.trouble.update(later.trouble)
 
     def _join_open_sessions(self, later: Shapes) -> None:
         """Sessions that the cut went through: their ends stand in the later part as ends without a beginning."""

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from typing import NamedTuple
 
+from mailtls.core.marks import Marks
 from mailtls.core.postfixlog import STATEMENT_MARKS
 from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
@@ -36,13 +36,6 @@ _LANE_STAMP = re.compile(
 )
 _STATISTICS = re.compile(rb"\]: disconnect from \S+ [a-z]+=\d")
 
-# Rare bytes make a scan fast: every marker in capitals has an L that few other words of a mail log have.
-_MARKS = re.compile(
-    rb"L(?:S(?: (?:(library problem: )|handshake failed|support|connection established from \[)|([,:\n]| handshaking))"
-    rb"|(_accept error from )| server c|v[23]'|: Stacked)"
-)
-_LIBRARY, _LOGIN, _ACCEPT = 1, 2, 3
-
 
 def find_lane(block: bytes) -> tuple[bytes, int] | None:
     """Find the lane that has most lines in this first block: `host tag` and the width of its stamps; or None."""
@@ -53,13 +46,6 @@ def find_lane(block: bytes) -> tuple[bytes, int] | None:
     if not found or not _STATISTICS.search(block):
         return None
     return found.most_common(1)[0][0]
-
-
-class Found(NamedTuple):
-    """Whole lines of failed handshakes in one block, of all lanes, in order."""
-
-    accepted: deque[bytes]
-    libraries: deque[bytes]
 
 
 class Sieve:
@@ -92,7 +78,7 @@ class Sieve:
         self._before.append(block)
 
     def _count(  # noqa: C901  (the one hot loop: a call for each branch would double its time)
-        self, items: list[tuple[bytes, bytes, bytes]], number: int, found: Found, block: bytes
+        self, items: list[tuple[bytes, bytes, bytes]], number: int, found: deque[bytes], block: bytes
     ) -> bool:
         """Put the sessions of the lane together; tell whether lines of other lanes were among them.
 
@@ -137,7 +123,7 @@ class Sieve:
                 self._rare(pid, text, number, found, block)
         return foreign
 
-    def _rare(self, pid: bytes, text: bytes, number: int, found: Found, block: bytes) -> None:
+    def _rare(self, pid: bytes, text: bytes, number: int, found: deque[bytes], block: bytes) -> None:
         """A failed handshake, OpenSSL's reason, a hidden STARTTLS."""
         shapes = self.shapes
         session = shapes.trouble.get(pid)
@@ -145,10 +131,10 @@ class Sieve:
             if session is not None:
                 self._close(session, block)
             shapes.running.pop(pid, None)
-            line = _line_of(self._prefix + pid + b"]: ", text, found.accepted)
+            line = _line_of(self._prefix + pid + b"]: ", text, found)
             shapes.trouble[pid] = Trouble(pid, [text], [line], self._stamp(line, number))
         elif text.startswith(b"warning"):
-            line = _line_of(self._prefix + pid + b"]: ", text, found.libraries)
+            line = _line_of(self._prefix + pid + b"]: ", text, found)
             if pid in shapes.broken:
                 shapes.odd.extend([line] if line else [])
             elif session is None:
@@ -225,93 +211,23 @@ class Sieve:
                 start = block.rfind(b"\n", 0, match.start()) + 1
                 self.shapes.add_odd(block[start : match.end()])
 
-    # --- the second scan: everything else --------------------------------------------------------------------
-
-    def _marks(self, block: bytes, number: int) -> Found:
-        """Find all other lines of interest; return those of failed handshakes, in order, for their stamps."""
-        found = Found(deque(), deque())
-        behind = 0
-        for match in _MARKS.finditer(block):
-            at = match.start()
-            if at < behind:
-                continue
-            kind = match.lastindex
-            start = block.rfind(b"\n", 0, at) + 1
-            behind = block.find(b"\n", at)
-            if behind < 0:
-                behind = len(block)
-            if kind == _LOGIN:
-                if not self._login(block, start, at, behind, number) and block.find(b"-login", start, behind) >= 0:
-                    self._odd(block, start, behind)
-            elif kind == _ACCEPT:
-                found.accepted.append(block[start:behind])
-            elif kind != _LIBRARY or block.find(b"/tlsproxy[", start, at) >= 0:
-                self._odd(block, start, behind)
-            else:
-                found.libraries.append(block[start:behind])
-        self._plain_port_hellos(block)
-        at = block.find(b"while receiving the initial server greeting")
-        while at >= 0:
-            behind = block.find(b"\n", at)
-            self._odd(block, block.rfind(b"\n", 0, at) + 1, behind)
-            at = block.find(b"while receiving the initial server greeting", behind)
-        return found
-
-    def _odd(self, block: bytes, start: int, end: int) -> None:
-        """Hand a line to the assembler; with what must follow it: tlsproxy's next line, or the reason of a fault."""
-        line = block[start:end]
-        self.shapes.add_odd(line)
-        source = line.find(b"]: ")
-        if source < 0:
-            return
-        if line.find(b"/tlsproxy[", 0, source) >= 0 and b"TLS library problem" in line:
-            tag = line[line.rfind(b" ", 0, source) : source + 3]
-            following = block.find(tag, end)
-            if following >= 0:
-                start = block.rfind(b"\n", 0, following) + 1
-                self.shapes.add_odd(block[start : block.find(b"\n", following)])
-        elif line.startswith(self._prefix, self._width) and any(mark in line for mark in STATEMENT_MARKS):
-            self.shapes.broken.add(line[self._width + len(self._prefix) : source])
-
-    def _login(self, block: bytes, start: int, at: int, end: int, number: int) -> bool:
-        """Count a line of Dovecot by program, first word, address and state; False: it is not of the plain shapes."""
-        address = block.rfind(b"rip=", start, at)
-        program = block.find(b"-login: ", start, address)
-        if address < 0 or program < 0:
-            return False
-        state = block[at - 1 : end]
-        session = state.rfind(b", session=<")
-        if session >= 0:
-            state = state[:session]
-        if state[:3] != b"TLS" or (len(state) > 3 and b": error:" not in state):
-            return False
-        comma = block.find(b",", address)
-        if comma < 0 or comma > at:
-            return False
-        key = b"%b\0%b\0%b\0%b" % (
-            block[block.rfind(b" ", start, program) + 1 : program],
-            block[program + 8 : program + 13],
-            block[address + 4 : comma],
-            state,
-        )
+    def _marks(self, block: bytes, number: int) -> deque[bytes]:
+        """Count logins, keep odd lines; return the lines of failed handshakes, in order, for their stamps."""
         shapes = self.shapes
-        shapes.understood += 1
-        row = shapes.logins.get(key)
-        if row is not None:
-            row[0] += 1
-            row[2] = number
-        else:
-            shapes.new_row(shapes.logins, key, number, SHAPES)
-        return True
-
-    def _plain_port_hellos(self, block: bytes) -> None:
-        """TLS bytes where SMTP was expected, which Postfix prints with backslashes: `\\026\\003`."""
-        at = block.find(b"\\")
-        while at >= 0:
-            end = block.find(b"\n", at)
-            if block.startswith(b"\\026\\003", at):
-                self.shapes.add_odd(block[block.rfind(b"\n", 0, at) + 1 : end])
-            at = block.find(b"\\", end) if end >= 0 else -1
+        marks = Marks(block)
+        for login in marks.logins:
+            key = login.key(block)
+            if key is None:
+                if login.is_one(block):
+                    shapes.add_odd(block[login.start : login.end])
+                continue
+            shapes.understood += 1
+            shapes.count(shapes.logins, key, number, SHAPES)
+        for line in marks.odd:
+            shapes.add_odd(line)
+            if line.startswith(self._prefix, self._width) and any(mark in line for mark in STATEMENT_MARKS):
+                shapes.broken.add(line[self._width + len(self._prefix) : line.find(b"]: ")])
+        return deque(marks.handshakes)
 
 
 def _line_of(source: bytes, text: bytes, lines: deque[bytes]) -> bytes | None:

@@ -1,191 +1,264 @@
-"""Large logs through the sieve: on two processes where the file is plain, as a stream where it is compressed.
+"""Large logs in blocks: skimmed for a report of the worst peers, through the sieve for a report of all.
 
-The second process is a fork that reads the second half and sends what it counted through a pipe; if it dies, its half
-is read here. Nothing is shared but the file.
+What neither can read (small logs, other header forms, Postfix before 3.0) is left to the assembler, line by line.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import marshal
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from mailtls.core.assembler import Assembler
+from mailtls.core.crowd import Crowd, Successes
+from mailtls.core.history import Crowd as HistoryCrowd
+from mailtls.core.history import History
 from mailtls.core.shape import Shapes, Trouble
 from mailtls.core.sieve import Sieve, find_lane
+from mailtls.core.skim import Skim
+from mailtls.core.stamp import Calendar
+from mailtls.edge.halves import Half, blocks, middle_of, whole_lines
 from mailtls.edge.logstream import BLOCK, LogFile
 
 LARGE = 24 << 20
-SPLIT = 48 << 20
 _ODD_LINES = 100_000  # of the second half, for the assembler
-_LONGEST_LINE = 1 << 20
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 Drain = Callable[[list[bytes]], None]
+Tick = Callable[[int], None]
 
 
-def sieve(file: LogFile, drain: Drain, tick: Callable[[int], None]) -> Shapes | None:
-    """Count a large log; None where it is small or of a form that only the assembler reads.
+@dataclass(slots=True)
+class Bulk:
+    """Reads one large log into a history. `drain` is given lines for the assembler, `tick` the bytes read so far."""
 
-    `drain` is given the lines for the assembler, in order; `tick` the bytes read so far.
-    """
-    if file.path == "-" or file.size < LARGE // 8:
-        return None
-    gc.disable()  # hundreds of thousands of rows and no cycles: the collector would only look at them, again and again
-    try:
-        return _sieve(file, drain, tick)
-    finally:
-        gc.freeze()
-        gc.enable()
+    file: LogFile
+    calendar: Calendar
+    history: History
+    drain: Drain
+    tick: Tick
+    read: int = 0
+    understood: int = 0
+    crowds: list[HistoryCrowd] = field(default_factory=list)
 
+    def run(self, most: int | None) -> bool:
+        """Read it; list the `most` peers that fail most often, or all. False: it is for the assembler alone."""
+        if self.file.path == "-" or self.file.size < LARGE // 8:
+            return False
+        gc.disable()  # many rows and no cycles: the collector would only look at them, again and again
+        try:
+            return self._run(most)
+        finally:
+            gc.freeze()
+            gc.enable()
 
-def _sieve(file: LogFile, drain: Drain, tick: Callable[[int], None]) -> Shapes | None:
-    with Path(file.path).open("rb", buffering=0) as stream:
-        first = stream.read(BLOCK)
-        lane = find_lane(first)
-        if lane is not None:
-            if file.size < LARGE:
-                return None
-            return _sieve_plain(stream.fileno(), file, lane, drain, tick)
-    if first.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")):
-        return _sieve_stream(file, drain, tick)
-    return None
+    def _run(self, most: int | None) -> bool:
+        with Path(self.file.path).open("rb", buffering=0) as stream:
+            first = stream.read(BLOCK)
+            lane = find_lane(first)
+            if lane is not None:
+                if self.file.size < LARGE:
+                    return False
+                if most is None or not self._skim(stream.fileno(), lane[1], most):
+                    self._settle(self._sieve(stream.fileno(), lane), most)
+                self.file.position = self.file.size
+                return True
+        shapes = self._sieve_stream() if first.startswith(_COMPRESSED) else None
+        if shapes is None:
+            return False
+        self._settle(shapes, most)
+        return True
 
+    def _settle(self, shapes: Shapes, most: int | None) -> None:
+        self.read, self.understood = shapes.read, shapes.understood
+        self.history.sessions_left_out += shapes.left_out
+        crowd = Crowd(shapes, self.calendar)
+        crowd.settle(self.history, most)
+        self.crowds.append(crowd)
 
-def _sieve_stream(file: LogFile, drain: Drain, tick: Callable[[int], None]) -> Shapes | None:
-    worker = None
-    for block in _whole_lines(file.blocks()):
+    # --- the sieve -------------------------------------------------------------------------------------------
+
+    def _sieve(self, descriptor: int, lane: tuple[bytes, int]) -> Shapes:
+        size = self.file.size
+        middle = middle_of(descriptor, size)
+        other = None
+        if middle < size:
+            other = Half(descriptor, middle, size, lambda found: _to_plain(_sieved(Sieve(*lane), found, None)))
+        shapes = _sieved(Sieve(*lane), self._ticking(blocks(descriptor, 0, middle), middle), self.drain)
+        if other is not None:
+            plain = other.result()
+            if plain is None:
+                later = _sieved(Sieve(*lane), blocks(descriptor, middle, size), self.drain)
+            else:
+                later = _from_plain(plain)
+                self.drain(later.odd)
+            shapes.join(later)
+        shapes.odd.clear()
+        shapes.close_all()
+        return shapes
+
+    def _sieve_stream(self) -> Shapes | None:
+        worker = None
+        for block in whole_lines(self.file.blocks()):
+            if worker is None:
+                lane = find_lane(block)
+                if lane is None:
+                    self.file.warnings.clear()
+                    self.file.position = 0
+                    return None
+                worker = Sieve(*lane)
+            _sieved(worker, iter((block,)), self.drain)
+            self.tick(self.file.position)
         if worker is None:
-            lane = find_lane(block)
-            if lane is None:
-                file.warnings.clear()
-                file.position = 0
-                return None
-            worker = Sieve(*lane)
-        worker.feed(block)
-        drain(worker.shapes.odd)
-        worker.shapes.odd.clear()
-        tick(file.position)
-    if worker is None:
-        return None
-    worker.shapes.close_all()
-    return worker.shapes
+            return None
+        worker.shapes.close_all()
+        return worker.shapes
+
+    # --- the skim --------------------------------------------------------------------------------------------
+
+    def _skim(self, descriptor: int, width: int, most: int) -> bool:
+        size = self.file.size
+        middle = middle_of(descriptor, size)
+        skim, parts = self._first_pass(descriptor, width, middle, size)
+        crowds = [Crowd(shapes, self.calendar) for shapes in (*skim.lanes.values(), skim.logins)]
+        failing: Counter[bytes] = Counter()
+        for crowd in crowds:
+            failing.update(crowd.failing())
+        wanted = {ip for ip, _ in failing.most_common(most)} | {ip.encode() for ip in self.history.peers}
+        skim.chosen = frozenset(wanted)
+        self._second_pass(descriptor, skim, middle, size, parts)
+        if not skim.regular:
+            return False
+        self._take(skim, wanted)
+        return True
+
+    def _first_pass(self, descriptor: int, width: int, middle: int, size: int) -> tuple[Skim, int]:
+        other = None
+        if middle < size:
+            other = Half(descriptor, middle, size, lambda found: _failures_plain(_failures(Skim(width), found)))
+        skim = _failures(Skim(width), self._ticking(blocks(descriptor, 0, middle), middle * 2))
+        parts = len(skim.stamps)
+        later = None
+        if other is not None:
+            plain = other.result()
+            later = Skim(width)
+            if plain is None:
+                _failures(later, blocks(descriptor, middle, size))
+            else:
+                _failures_from_plain(later, plain)
+        skim.end_failures(later)
+        return skim, parts
+
+    def _second_pass(self, descriptor: int, skim: Skim, middle: int, size: int, parts: int) -> None:
+        def count(found: Iterator[bytes]) -> Skim:
+            worker = Skim(skim.width)
+            worker.chosen = skim.chosen
+            for number, block in enumerate(found):
+                worker.count_successes(block, number)
+            return worker
+
+        other = None
+        if middle < size:
+            other = Half(descriptor, middle, size, lambda found: _successes_plain(count(found)))
+        skim.end_successes(count(self._ticking(blocks(descriptor, 0, middle), middle * 2, middle)), 0)
+        if other is not None:
+            plain = other.result()
+            later = count(blocks(descriptor, middle, size)) if plain is None else _successes_from_plain(skim, plain)
+            skim.end_successes(later, parts)
+        skim.give_mails()
+
+    def _take(self, skim: Skim, wanted: set[bytes]) -> None:
+        self.drain(skim.odd)
+        for lines in skim.alerts:
+            assembler = Assembler(self.calendar)
+            for session in [session for line in lines for session in assembler.feed(line)] + assembler.finish():
+                self.history.record(session)
+        for shapes in (*skim.lanes.values(), skim.logins):
+            crowd = Crowd(shapes, self.calendar)
+            crowd.settle_these(self.history, wanted)
+            self.history.sessions_left_out += shapes.left_out
+            self.crowds.append(crowd)
+        self.crowds.append(Successes(skim))
+        self.read = skim.logins.read
+        self.understood = skim.understood()
+
+    def _ticking(self, found: Iterator[bytes], whole: int, done: int = 0) -> Iterator[bytes]:
+        """Tell the progress now and then; `whole` bytes are 100%, of which `done` are done."""
+        for number, block in enumerate(found):
+            if number % 64 == 0:
+                self.tick(min(self.file.size, self.file.size * (done + number * BLOCK) // max(whole, 1)))
+            yield block
 
 
-def _sieve_plain(
-    descriptor: int, file: LogFile, lane: tuple[bytes, int], drain: Drain, tick: Callable[[int], None]
-) -> Shapes:
-    size = file.size
-    middle = _line_start(descriptor, size // 2) if size >= SPLIT and (os.cpu_count() or 1) > 1 else size
-    other = _Half(descriptor, lane, middle, size) if middle < size else None
-    shapes = _count(descriptor, lane, 0, middle, drain, lambda done: tick(done * (2 if other else 1)))
-    if other is not None:
-        later = other.shapes()
-        if later is None:
-            later = _count(descriptor, lane, middle, size, drain, lambda done: tick(middle + done))
-        else:
-            drain(later.odd)
-        shapes.join(later)
-    shapes.odd.clear()
-    shapes.close_all()
-    file.position = size
-    return shapes
-
-
-def _count(
-    descriptor: int, lane: tuple[bytes, int], start: int, end: int, drain: Drain | None, tick: Callable[[int], None]
-) -> Shapes:
-    worker = Sieve(*lane)
-    for number, block in enumerate(_whole_lines(_pieces(descriptor, start, end))):
+def _sieved(worker: Sieve, found: Iterator[bytes], drain: Drain | None) -> Shapes:
+    for block in found:
         worker.feed(block)
         if drain is not None:
             drain(worker.shapes.odd)
             worker.shapes.odd.clear()
         elif len(worker.shapes.odd) > _ODD_LINES:
             raise OverflowError
-        if number % 64 == 0:
-            tick(number * BLOCK)
     return worker.shapes
 
 
-def _pieces(descriptor: int, start: int, end: int) -> Iterator[bytes]:
-    while start < end:
-        piece = os.pread(descriptor, min(BLOCK, end - start), start)
-        if not piece:
-            return
-        start += len(piece)
-        yield piece
+def _failures(skim: Skim, found: Iterator[bytes]) -> Skim:
+    for block in found:
+        skim.find_failures(block)
+    return skim
 
 
-def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut a stream at line ends; a line longer than a megabyte is left out."""
-    carry = b""
-    for piece in pieces:
-        cut = piece.rfind(b"\n") + 1
-        if cut == 0:
-            carry = carry + piece if len(carry) < _LONGEST_LINE else carry
-            continue
-        yield carry + piece[:cut]
-        carry = piece[cut:]
-    if carry:
-        yield carry + b"\n"
+# What goes through the pipe: values that marshal knows.
 
-
-def _line_start(descriptor: int, position: int) -> int:
-    """The beginning of the line after this position."""
-    while piece := os.pread(descriptor, BLOCK, position):
-        end = piece.find(b"\n")
-        if end >= 0:
-            return position + end + 1
-        position += len(piece)
-    return position
-
-
-class _Half:
-    """The second process."""
-
-    def __init__(self, descriptor: int, lane: tuple[bytes, int], start: int, end: int) -> None:
-        self._read, write = os.pipe()
-        self._pid = os.fork()
-        if self._pid:
-            os.close(write)
-            return
-        status = 1
-        try:
-            os.close(self._read)
-            shapes = _count(descriptor, lane, start, end, None, lambda _: None)
-            with os.fdopen(write, "wb") as pipe:
-                marshal.dump(_to_plain(shapes), pipe)  # type: ignore[arg-type]
-            status = 0
-        finally:
-            os._exit(status)  # no clean-up of the parent's files, no handlers of the parent
-
-    def shapes(self) -> Shapes | None:
-        """Wait for what the second process counted; None if it failed."""
-        found = None
-        with os.fdopen(self._read, "rb") as pipe, contextlib.suppress(EOFError, ValueError, TypeError):
-            found = marshal.load(pipe)  # noqa: S302  (our own fork wrote it)
-        _, status = os.waitpid(self._pid, 0)
-        return _from_plain(found) if status == 0 and found is not None else None
-
-
-_PLAIN = (
+_SHAPES = (
     "host_and_tag", "established", "ended", "logins", "troubles", "running", "heads", "broken", "odd", "stamps",
     "read", "understood", "left_out",
 )  # fmt: skip
+_FAILURES = ("odd", "alerts", "orphans", "failures")
+_SUCCESSES = ("tails", "established", "ended_tls", "ended_refused")
 
 
-def _to_plain(shapes: Shapes) -> tuple[object, ...]:
-    trouble = {pid: (pid, session.messages, session.lines, session.stamp) for pid, session in shapes.trouble.items()}
-    return (*(getattr(shapes, name) for name in _PLAIN), trouble)
+def _to_plain(shapes: Shapes) -> tuple[Any, ...]:
+    trouble = [(pid, s.messages, s.lines, s.stamp) for pid, s in shapes.trouble.items()]
+    return (*(getattr(shapes, name) for name in _SHAPES), trouble)
 
 
-def _from_plain(plain: tuple[object, ...]) -> Shapes:
+def _from_plain(plain: tuple[Any, ...]) -> Shapes:
     shapes = Shapes(b"")
-    for name, value in zip(_PLAIN, plain, strict=False):
+    for name, value in zip(_SHAPES, plain, strict=False):
         setattr(shapes, name, value)
-    trouble = plain[-1]
-    if isinstance(trouble, dict):
-        shapes.trouble = {pid: Trouble(*session) for pid, session in trouble.items()}
+    shapes.trouble = {pid: Trouble(pid, *rest) for pid, *rest in plain[-1]}
     return shapes
+
+
+def _failures_plain(skim: Skim) -> tuple[Any, ...]:
+    pending = [(source, s.pid, s.messages, s.lines, s.stamp) for source, s in skim.pending.items()]
+    lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
+    return (*(getattr(skim, name) for name in _FAILURES), pending, lanes, _to_plain(skim.logins))
+
+
+def _failures_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
+    for name, value in zip(_FAILURES, plain, strict=False):
+        setattr(skim, name, value)
+    pending, lanes, logins = plain[-3:]
+    skim.pending = {source: Trouble(*rest) for source, *rest in pending}
+    skim.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
+    skim.logins = _from_plain(logins)
+    skim.stamps = skim.logins.stamps
+
+
+def _successes_plain(skim: Skim) -> tuple[Any, ...]:
+    lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
+    return (*(getattr(skim, name) for name in _SUCCESSES), dict(skim.plain), dict(skim.mails), lanes)
+
+
+def _successes_from_plain(skim: Skim, plain: tuple[Any, ...]) -> Skim:
+    later = Skim(skim.width)
+    for name, value in zip(_SUCCESSES, plain, strict=False):
+        setattr(later, name, value)
+    ended, mails, lanes = plain[-3:]
+    later.plain, later.mails = Counter(ended), Counter(mails)
+    later.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
+    return later

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 
 from mailtls.core.assembler import Assembler
-from mailtls.core.crowd import Crowd
 from mailtls.core.history import History
 from mailtls.core.logline import split
 from mailtls.core.order import newest_first
 from mailtls.core.session import Session
 from mailtls.core.stamp import Calendar
-from mailtls.edge.bulk import sieve
+from mailtls.edge.bulk import Bulk
 from mailtls.edge.logstream import LogFile
 
 Progress = Callable[[int, int], None]
@@ -43,12 +42,9 @@ def read_history(
     """
     history = History()
     warnings: list[str] = []
-    reader = LogReader(paths, since=since, until=until, progress=progress, warnings=warnings)
+    reader = LogReader(paths, since=since, until=until, progress=progress, warnings=warnings, most=most)
     for session in reader.sessions(history):
         history.record(session)
-    for crowd in reader.crowds:
-        crowd.settle(history, most)
-        history.crowds.append(crowd)
     history.lines = reader.assembler.lines
     history.statements = reader.assembler.statements
     return history, warnings
@@ -80,6 +76,7 @@ class LogReader:
         until: datetime | None,
         progress: Progress | None,
         warnings: list[str],
+        most: int | None = None,
     ) -> None:
         self.files = [LogFile(path, warnings) for path in paths]
         self.warnings = warnings
@@ -87,7 +84,7 @@ class LogReader:
         self._since = since
         self._until = until
         self._progress = progress
-        self.crowds: list[Crowd] = []
+        self._most = most
         self._done = 0
         self._size = 0 if any(file.size == 0 for file in self.files) else sum(file.size for file in self.files)
 
@@ -122,16 +119,15 @@ class LogReader:
             if self._progress is not None:
                 self._progress(self._done + position, self._size)
 
+        bulk = Bulk(file, calendar, history, drain, tick)
         before = self.assembler.lines.read
-        shapes = sieve(file, drain, tick)
-        if shapes is None:
+        if not bulk.run(self._most):
             return False
         lines = self.assembler.lines
-        lines.read = before + shapes.read
-        lines.understood += shapes.understood
+        lines.read = before + bulk.read
+        lines.understood += bulk.understood
         lines.ignored = lines.read - lines.understood - lines.unknown
-        history.sessions_left_out += shapes.left_out
-        self.crowds.append(Crowd(shapes, calendar))
+        history.crowds.extend(bulk.crowds)
         return True
 
     def _of_file(self, file: LogFile) -> Iterator[Session]:

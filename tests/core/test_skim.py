@@ -1,0 +1,122 @@
+"""The skim lists the worst peers as the assembler would, and counts all others."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.test_sieve import (
+    CALENDAR,
+    alert_after_success,
+    by_lines,
+    cut_off,
+    failure,
+    log_of,
+    plaintext,
+    success,
+    success_at_loglevel_0,
+)
+
+from mailtls.core.assembler import Assembler
+from mailtls.core.crowd import Crowd, Successes
+from mailtls.core.history import History
+from mailtls.core.skim import Skim
+
+REGULAR = (success, plaintext, failure, cut_off, alert_after_success)
+
+
+def skimmed(lines: list[bytes], size: int, cut: int) -> tuple[History, Skim]:
+    """Two passes over two parts, as over the halves of a file."""
+    blocks = [b"\n".join(lines[i : i + size]) + b"\n" for i in range(0, len(lines), size)]
+    parts = (blocks[:cut], blocks[cut:])
+    first, second = Skim(16), Skim(16)
+    for skim, part in zip((first, second), parts, strict=True):
+        for block in part:
+            skim.find_failures(block)
+    here = len(first.stamps)
+    first.end_failures(second)
+    history = History()
+    wanted: set[bytes] = set()
+    for shapes in (*first.lanes.values(), first.logins):
+        wanted |= set(Crowd(shapes, CALENDAR).failing())
+    for part, offset in zip(parts, (0, here), strict=True):
+        counted = Skim(16)
+        counted.chosen = frozenset(wanted)
+        for number, block in enumerate(part):
+            counted.count_successes(block, number)
+        first.end_successes(counted, offset)
+    first.give_mails()
+    assembler = Assembler(CALENDAR)
+    for session in [s for line in first.odd for s in assembler.feed(line)] + assembler.finish():
+        history.record(session)
+    for group in first.alerts:
+        assembler = Assembler(CALENDAR)
+        for session in [s for line in group for s in assembler.feed(line)] + assembler.finish():
+            history.record(session)
+    for shapes in (*first.lanes.values(), first.logins):
+        crowd = Crowd(shapes, CALENDAR)
+        crowd.settle_these(history, wanted)
+        history.crowds.append(crowd)
+    history.crowds.append(Successes(first))
+    return history, first
+
+
+def failures_of(history: History) -> Counter:
+    rows: Counter = Counter()
+    for ip, _, verdict, tally in history.rows():
+        if verdict.outcome == "tls_failed":
+            rows[ip, verdict] += tally.count
+    return rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), sessions=st.integers(1, 80), data=st.data())
+def test_every_failure_is_found_however_the_log_is_cut(seed: int, sessions: int, data: st.DataObject) -> None:
+    lines = log_of(seed, sessions, (success, plaintext, failure, cut_off))
+    cut = data.draw(st.integers(0, len(lines) // 50 + 1))
+    assert failures_of(skimmed(lines, 50, cut)[0]) == failures_of(by_lines(lines))
+
+
+def test_followed_peers_have_their_successes_and_mails() -> None:
+    lines = log_of(3, 400, (success, plaintext, failure, cut_off))
+    fast, slow = skimmed(lines, 100, 3)[0], by_lines(lines)
+    failing = {ip for ip, peer in slow.peers.items() if peer.failing and ip.startswith("192.0.2.")}
+    assert len(failing) > 10
+    for ip in failing:
+        mine, theirs = fast.peers[ip], slow.peers[ip]
+        assert {v: t.count for v, t in mine.verdicts.items()} == {v: t.count for v, t in theirs.verdicts.items()}
+        assert mine.mail.count == theirs.mail.count
+        assert mine.cleartext_mail.count == theirs.cleartext_mail.count
+
+
+def test_totals_count_everybody() -> None:
+    lines = log_of(9, 400, (success, plaintext, failure, cut_off))
+    fast, slow = skimmed(lines, 100, 2)[0].totals(), by_lines(lines).totals()
+    kinds = {"tls_ok", "no_starttls", "tls_failed"}
+
+    def by_outcome(totals: Counter) -> Counter:
+        found: Counter = Counter()
+        for (service, outcome, _, reason, version, cipher), count in totals.items():
+            if outcome in kinds and service in ("smtpd", "submission"):
+                found[service, outcome, reason, version, cipher] += count
+        return found
+
+    assert by_outcome(fast) == by_outcome(slow)
+
+
+def test_an_alert_behind_a_success_is_the_failure_of_that_session() -> None:
+    lines = log_of(4, 60, (alert_after_success,))
+    found = failures_of(skimmed(lines, 200, 99)[0])
+    assert {verdict.reason for _, verdict in found} <= {"tlsv1 alert unknown ca", "sslv3 alert certificate unknown",
+                                                          "Connection reset by peer", None}  # fmt: skip
+    expected = failures_of(by_lines(lines))
+    assert {key for key in found if key[1].reason == "tlsv1 alert unknown ca"} <= set(expected)
+    assert sum(found.values()) > 20
+
+
+@pytest.mark.parametrize(("kinds", "regular"), [(REGULAR, True), ((success_at_loglevel_0,), False)])
+def test_a_log_whose_successes_are_not_logged_is_not_regular(kinds: tuple, regular: bool) -> None:
+    lines = log_of(6, 300, kinds)
+    assert skimmed(lines, 200, 2)[1].regular is regular
