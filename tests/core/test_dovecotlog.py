@@ -1,5 +1,4 @@
 """Login lines of Dovecot 1.0 to 2.4: one line is one session, and who said what in it."""
-# ruff: noqa: E501  a table reads best with one line a line
 
 from __future__ import annotations
 
@@ -123,6 +122,15 @@ def test_version_and_cipher_are_read_where_the_operator_logs_them(
     )
     assert line is not None
     assert (line.outcome, line.cause, line.tls_version, line.cipher) == (OK, Cause.NONE, version, cipher)
+
+
+def test_a_control_character_in_a_cipher_does_not_come_out_raw() -> None:
+    line = read_login(
+        Service.IMAP,
+        b"Login: user=<a>, rip=192.0.2.1, lip=192.0.2.2, TLS, TLSv1.2 with cipher A\x1b[2JB\xff (1/1 bits)",
+    )
+    assert line is not None
+    assert line.cipher == "A?[2JB\\xff"
 
 
 def test_an_error_before_the_cipher_is_read_too() -> None:

@@ -106,6 +106,7 @@ def _is_unread(line: bytes) -> bool:
     return alone.lines.unknown > 0
 
 
+@pytest.mark.slow
 def test_score_py_is_content_with_the_command() -> None:
     """The acceptance's own scorer and the installed command; only where both are at hand."""
     command = shutil.which("mailtlsctl", path=str(Path(sys.executable).parent)) or shutil.which("mailtlsctl")

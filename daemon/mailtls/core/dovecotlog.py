@@ -159,7 +159,7 @@ def _handshake_done(
         printable(parsed.text, 120) if parsed else None,
         parsed.number if parsed else None,
         cipher[1].decode() if cipher else None,
-        cipher[2].decode("ascii", "replace") if cipher else None,
+        printable(cipher[2], 80) if cipher else None,
     )
 
 
