@@ -150,6 +150,71 @@ def test_a_reason_in_front_of_another_clients_end_is_nobodys() -> None:
     )
 
 
+def test_an_alert_in_front_of_another_clients_end_is_not_charged_to_the_one_before() -> None:
+    alert = (
+        "warning: TLS library problem: error:0A000418:SSL routines::tlsv1 alert unknown ca:x.c:1:SSL alert number 48:"
+    )
+    lines = [
+        f"connect from {MX}",
+        ESTABLISHED,
+        alert,
+        f"lost connection after STARTTLS from {OTHER}",
+        f"disconnect from {OTHER}",
+    ]
+    assert failures(smtpd(*lines)) == set()
+
+
+LOST_A, LOST_B = f"lost connection after STARTTLS from {MX}", f"lost connection after STARTTLS from {OTHER}"
+LIMIT_B = f"warning: Refusing STARTTLS request from {OTHER} for service smtp"
+UNKNOWN_CA = (
+    "warning: TLS library problem: error:0A000418:SSL routines::tlsv1 alert unknown ca:x.c:1:SSL alert number 48:"
+)
+
+# Lines were lost, or came late: the reason stands where Postfix would never print it for this client. What may be said.
+WRONG_PLACES: dict[str, tuple[list[str], set[tuple[str | None, str | None]]]] = {
+    "behind the session's own end": ([f"connect from {MX}", LOST_A, NO_CIPHER], set()),
+    "behind words of errno": (
+        [f"connect from {MX}", f"SSL_accept error from {MX}: Connection reset by peer", NO_CIPHER],
+        {("192.0.2.1", "Connection reset by peer")},
+    ),
+    "an orphan in the middle": (
+        [*FAILING, NO_CIPHER, LOST_B, f"disconnect from {OTHER}"],
+        {("192.0.2.1", "no shared cipher")},
+    ),
+    "an orphan alert in the middle": (
+        [*FAILING, UNKNOWN_CA, f"disconnect from {OTHER}"],
+        {("192.0.2.1", "no shared cipher")},
+    ),
+    "behind a handshake whose end is not in the log": ([f"connect from {MX}", ESTABLISHED, UNKNOWN_CA], set()),
+    "in a session that was refused": (
+        [
+            f"connect from {OTHER}",
+            NO_CIPHER,
+            LIMIT_B,
+            f"disconnect from {OTHER} ehlo=1 starttls=0/1 quit=1 commands=2/3",
+        ],
+        {("192.0.2.2", "New TLS session rate limit exceeded"), ("192.0.2.2", None)},
+    ),
+    "before the session's own failure": (
+        [f"connect from {OTHER}", NO_CIPHER, f"SSL_accept error from {OTHER}: -1", UNKNOWN_CA, LOST_B],
+        {("192.0.2.2", "tlsv1 alert unknown ca"), ("192.0.2.2", None)},
+    ),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="reasons are taken by process alone, wherever they stand in a session")
+@pytest.mark.parametrize("case", WRONG_PLACES)
+def test_a_reason_in_a_wrong_place_is_nobodys(case: str) -> None:
+    lines, allowed = WRONG_PLACES[case]
+    assert failures(smtpd(*lines)) <= allowed
+
+
+@pytest.mark.xfail(strict=True, reason="a late `connect` parts its own session")
+def test_a_connect_that_comes_late_within_a_second_does_not_count_twice() -> None:
+    accept, connect, *rest = (FAILING[1], FAILING[0], *FAILING[2:])
+    assert len(read(smtpd(accept, connect, *rest))) == 1
+
+
 def test_a_killed_process_speaks_no_more() -> None:
     killed = "Nov 21 00:42:35 mail postfix/master[1]: warning: process /usr/lib/postfix/sbin/smtpd pid 100 killed by signal 11"
     lines = [
@@ -308,9 +373,10 @@ def test_a_reason_belongs_only_to_the_line_right_behind_it() -> None:
     assert [facts(session) for session in read(lines)] == [("192.0.2.2", "postscreen", FAILED, "unknown", None)]
 
 
+@pytest.mark.xfail(strict=True, reason="only the line `TLS handshake failed` of 3.4 and later counts")
 def test_tlsproxy_of_2_8_to_3_3_does_not_say_that_it_failed() -> None:
     lines = tlsproxy(f"CONNECT from {A}", NO_CIPHER, f"DISCONNECT {A}")
-    assert failures(lines) <= {("192.0.2.1", "no shared cipher")}
+    assert failures(lines) == {("192.0.2.1", "no shared cipher")}
 
 
 def test_tlsproxy_that_cannot_do_tls_says_so() -> None:

@@ -1,5 +1,4 @@
 """OpenSSL's error lines: the reason's number is the key in every version, the text where there is none."""
-# ruff: noqa: E501  a table reads best with one error a line
 
 from __future__ import annotations
 
@@ -108,6 +107,18 @@ def test_dovecot_prints_neither_file_nor_line(rest: str, number: int | None, tex
         error = parse_error(f"SSL_accept() failed: {short}{tail}")
         assert error is not None
         assert (error.number, error.text, cause_of(error)) == (number, text, cause)
+
+
+def test_the_flags_of_openssl_3_are_part_of_the_number() -> None:
+    """ERR_RFLAG_COMMON: "system lib" and "PEM lib" are common to all libraries and no reasons of SSL."""
+    for text, number in (
+        ("error:0A080002:SSL routines::system lib", 0x80002),
+        ("error:0A0C0103:SSL routines::x", 0xC0103),
+    ):
+        error = parse_error(text)
+        assert error is not None
+        assert error.number == number
+        assert not error.is_alert
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 """Every line form of smtpd, postscreen and tlsproxy, 2.3 to 3.12, and what it states."""
-# ruff: noqa: E501  a table reads best with one form a line
 
 from __future__ import annotations
 
