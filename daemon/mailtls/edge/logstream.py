@@ -110,7 +110,7 @@ class LogFile:
             for line in lines:
                 yield line[:-1] if line.endswith(b"\r") else line
         if carry:
-            yield carry
+            yield carry[:-1] if carry.endswith(b"\r") else carry
         if cut:
             self.warnings.append(
                 f"{self.name} has a line of more than {LONGEST_LINE} bytes: the rest of it was not read."
