@@ -55,8 +55,9 @@ PURE = frozenset(
         "unicodedata",
     ]
 )
-# Packages that only compute: the policy file's text becomes values in core.policy, and they check it.
-PURE_PACKAGES = frozenset({"pydantic", "pydantic_core"})
+# Packages that only compute: the policy file's text becomes values in core.policy, and pydantic checks it; stringzilla
+# searches bytes.
+PURE_PACKAGES = frozenset({"pydantic", "pydantic_core", "stringzilla"})
 # Calls that read the clock, the disk, the terminal or the environment although their module, or none, is allowed.
 IMPURE_CALLS = frozenset(
     {"now", "utcnow", "today", "open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
