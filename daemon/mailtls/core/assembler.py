@@ -15,14 +15,14 @@ finished first; lines kept as proof are cut. Nothing that a line says raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mailtls.core.cause import Cause, Outcome, Service
-from mailtls.core.dovecotlog import LoginLine, login_service, read_login
+from mailtls.core.dovecotlog import login_service, read_login
 from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.history import STATEMENTS, Lines, Statement, StatementKind
+from mailtls.core.logins import Logins
 from mailtls.core.logline import LogLine, split
-from mailtls.core.peer import Peer, canonical_ip
 from mailtls.core.postfixlog import Program, read_postscreen, read_smtpd, read_tlsproxy
 from mailtls.core.printable import printable
 from mailtls.core.session import Session
@@ -70,8 +70,7 @@ class Assembler:
         self.statements: list[Statement] = []
         self._processes: dict[bytes, Process] = {}
         self._programs: dict[bytes, Program] = {}
-        self._stacked: dict[bytes, bytes] = {}
-        self._init_failed: tuple[bytes, bytes] | None = None
+        self._logins = Logins()
 
     def feed(self, raw: bytes) -> list[Session]:
         """Take one line without its line end; return the sessions that it finished."""
@@ -341,44 +340,10 @@ class Assembler:
             if b"Fatal: " in message[:10]:
                 self._state(StatementKind.DOVECOT_FATAL, line, raw)
             return False
-        if login.stacked is not None:
-            if len(self._stacked) > 1000:
-                self._stacked.clear()
-            self._stacked[line.source + service.encode()] = login.stacked
-            return True
         if login.fatal:
             self._state(StatementKind.DOVECOT_FATAL, line, raw)
-        done.extend(self._login_session(login, line, raw))
+        done.extend(self._logins.sessions(login, line, raw, self._program(line.tag), self.calendar))
         return True
-
-    def _login_session(self, login: LoginLine, line: LogLine, raw: bytes) -> Iterator[Session]:
-        ip = canonical_ip(printable(login.ip, 64))
-        if login.init_failed:
-            again = (login.ip, login.service.encode())
-            if self._init_failed == again and login.reason == "TLS initialization failed":
-                self._init_failed = None
-                return  # the same session's second line
-            self._init_failed = again
-        reason, number, cause = login.reason, login.reason_number, login.cause
-        stacked = self._stacked.pop(line.source + login.service.encode(), None)
-        if stacked is not None and reason == "Unknown error":
-            error = OpenSession(b"", line.stamp)
-            error.add_library(stacked, line.stamp)
-            if error.library is not None:
-                reason, number, cause = error.reason_of(error.library)
-        yield Session(
-            self.calendar.read(line.stamp) if line.stamp else None,
-            Peer(ip) if ip else None,
-            login.service,
-            self._program(line.tag).door,
-            login.outcome or Outcome.TLS_FAILED,
-            cause,
-            reason,
-            number,
-            login.tls_version,
-            login.cipher,
-            lines=(printable(raw),),
-        )
 
     def _dovecot_dies(self, line: LogLine, raw: bytes) -> None:
         head = line.message[:120]

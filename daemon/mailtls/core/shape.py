@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mailtls.core.positions import count
+from mailtls.core.search import PLAIN, Search
 
 FIRST, LAST, MAILS, TEXT = 1, 2, 3, 4
 TIMES = 16  # exact times kept for each kind of failure
@@ -62,11 +62,11 @@ class Shapes:
         self.understood = 0
         self.left_out = 0
 
-    def begin_block(self, block: bytes, width: int) -> int:
+    def begin_block(self, block: bytes, width: int, search: Search = PLAIN) -> int:
         """Take the times of a block, count its lines; return its number."""
         last = block.rfind(b"\n", 0, len(block) - 1) + 1
         self.stamps.append((block[:width], block[last : last + width]))
-        self.read += count(block, b"\n") + (not block.endswith(b"\n"))
+        self.read += search.count(block, b"\n") + (not block.endswith(b"\n"))
         return len(self.stamps) - 1
 
     def new_row(self, rows: dict[bytes, Row], key: bytes, number: int, most: int) -> Row:

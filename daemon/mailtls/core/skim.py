@@ -18,8 +18,8 @@ from collections import Counter, deque
 
 from mailtls.core.cause import Service
 from mailtls.core.marks import Marks
-from mailtls.core.positions import positions
 from mailtls.core.postfixlog import Program
+from mailtls.core.search import PLAIN, Search
 from mailtls.core.shape import MAILS, Shapes, Trouble, delivered
 from mailtls.core.sieve import SHAPES
 
@@ -33,8 +33,9 @@ PENDING = 50_000
 class Skim:
     """What one part of a log holds. `lanes`: shapes by `host tag`; the first part of a log absorbs the second."""
 
-    def __init__(self, stamp_width: int) -> None:
+    def __init__(self, stamp_width: int, search: Search = PLAIN) -> None:
         self.width = stamp_width
+        self.search = search
         self.lanes: dict[bytes, Shapes] = {}
         self.logins = Shapes(b" dovecot")
         self.stamps: list[tuple[bytes, bytes]] = self.logins.stamps
@@ -64,7 +65,7 @@ class Skim:
 
     def find_failures(self, block: bytes) -> None:
         """First pass over one block of whole lines."""
-        number = self.logins.begin_block(block, self.width - 1)
+        number = self.logins.begin_block(block, self.width - 1, self.search)
         marks = Marks(block)
         for login in marks.logins:
             key = login.key(block)
@@ -165,7 +166,7 @@ class Skim:
     def count_successes(self, block: bytes, number: int) -> None:
         """Second pass over one block: `chosen` holds the addresses that are followed one by one."""
         find, rfind, width, chosen, tails = block.find, block.rfind, self.width, self.chosen, self.tails
-        found = positions(block, _ESTABLISHED)
+        found = self.search.places(block, _ESTABLISHED)
         self.established += len(found)
         for at in found:
             start = rfind(b"\n", 0, at) + 1
@@ -185,7 +186,7 @@ class Skim:
                 shapes = self.lane(host_and_tag)
                 shapes.count(shapes.established, block[at:end], number, SHAPES)
         refused = ended = 0
-        for at in positions(block, _DISCONNECT):
+        for at in self.search.places(block, _DISCONNECT):
             bracket = find(b"[", at) + 1
             client_end = find(b"]", bracket) + 1
             end = find(b"\n", at)

@@ -20,6 +20,7 @@ from mailtls.core.shape import Shapes, Trouble
 from mailtls.core.sieve import Sieve, find_lane
 from mailtls.core.skim import Skim
 from mailtls.core.stamp import Calendar
+from mailtls.edge.fastsearch import fastest
 from mailtls.edge.halves import Half, blocks, middle_of, whole_lines
 from mailtls.edge.logstream import BLOCK, LogFile
 
@@ -136,15 +137,16 @@ class Bulk:
         return True
 
     def _first_pass(self, descriptor: int, width: int, middle: int, size: int) -> tuple[Skim, int]:
+        search = fastest()
         other = None
         if middle < size:
-            other = Half(descriptor, middle, size, lambda found: _failures_plain(_failures(Skim(width), found)))
-        skim = _failures(Skim(width), self._ticking(blocks(descriptor, 0, middle), middle * 2))
+            other = Half(descriptor, middle, size, lambda found: _failures_plain(_failures(Skim(width, search), found)))
+        skim = _failures(Skim(width, search), self._ticking(blocks(descriptor, 0, middle), middle * 2))
         parts = len(skim.stamps)
         later = None
         if other is not None:
             plain = other.result()
-            later = Skim(width)
+            later = Skim(width, search)
             if plain is None:
                 _failures(later, blocks(descriptor, middle, size))
             else:
@@ -154,7 +156,7 @@ class Bulk:
 
     def _second_pass(self, descriptor: int, skim: Skim, middle: int, size: int, parts: int) -> None:
         def count(found: Iterator[bytes]) -> Skim:
-            worker = Skim(skim.width)
+            worker = Skim(skim.width, skim.search)
             worker.chosen = skim.chosen
             for number, block in enumerate(found):
                 worker.count_successes(block, number)
