@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from ctl.test_reportjson import peers
 from mailtls.core.cause import Cause, Door, Outcome, Service
 from mailtls.core.diagnosis import diagnose
-from mailtls.core.history import FAILED, History, PeerHistory, Tally, Verdict
+from mailtls.core.history import History, PeerHistory, Tally, Total, Verdict
 from mailtls.core.peer import Peer
 from mailtls.core.session import Session
 from mailtls.ctl.overview import SHOWN, add_up, overview
@@ -62,6 +65,26 @@ def test_a_failing_peer_has_name_count_reason_cause_time_diagnosis_advice_and_pr
                   "too_old: It knows nothing newer than TLS 1.0", "mailtlsctl allow-legacy 192.0.2.7",
                   "SSL_accept error from mx.example.com[192.0.2.7]"):  # fmt: skip
         assert words in " ".join(page.split()), words
+
+
+def test_the_summary_says_when_failures_were_seen() -> None:
+    assert "\n4 sessions; what failed: 2026-11-21 08:44\n" in shown(history_of(*OUTAGE, success("203.0.113.1")))
+    assert "\n1 session, nothing failed\n" in shown(history_of(success("203.0.113.1")))
+
+
+def test_the_proof_is_of_lines_that_say_more_than_who_connected() -> None:
+    lines = (
+        "mx postfix/smtpd[1]: connect from x[192.0.2.7]",
+        "mx postfix/smtpd[1]: SSL_accept error from x[192.0.2.7]",
+    )
+    page = shown(history_of(*[dataclasses.replace(failure, lines=lines) for failure in OUTAGE]))
+    assert lines[0] not in page
+    assert lines[1] in page
+
+
+def test_a_reason_and_a_cause_of_the_same_words_stand_once() -> None:
+    page = shown(history_of(failure("192.0.2.7", "no shared cipher", Cause.NO_SHARED_CIPHER)))
+    assert "1  no_shared_cipher, smtpd" in page
 
 
 def test_versions_and_ciphers_are_counted_as_the_classic_pipeline_did() -> None:
@@ -118,10 +141,38 @@ def test_any_history_fits_the_screen_and_its_totals_add_up(several: list[PeerHis
     page = shown(history, every_peer=True, width=width)
     assert all(len(line) <= width for line in page.split("\n"))
     totals = add_up(history)
-    assert sum(totals.sessions.values()) == sum(tally.count for *_, tally in history.rows()) == totals.time.count
+    assert sum(totals.sessions.values()) == sum(tally.count for *_, tally in history.rows())
     assert sum(totals.ciphers.values()) == totals.sessions[Outcome.TLS_OK]
-    failing = sum(peer.failing for peer in history.peers.values())
-    assert max(totals.peers[outcome] for outcome in FAILED) <= failing
+    assert totals.failing == sum(peer.failing for peer in history.peers.values())
+    assert totals.time.count == totals.sessions[Outcome.TLS_FAILED] + totals.sessions[Outcome.SERVER_TLS_BROKEN]
+
+
+class Counted:
+    """A crowd of one peer that was only counted."""
+
+    verdict = Verdict(Service.SMTPD, Door.STRICT, Outcome.TLS_OK, "TLSv1.2", "AES128-SHA", None, Cause.NONE)
+
+    def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
+        yield "203.0.113.77", "crowd.example", self.verdict, Tally(41)
+
+    def totals(self) -> Counter[Total]:
+        return Counter({(Service.SMTPD, Outcome.TLS_OK, Cause.NONE, None, "TLSv1.2", "AES128-SHA"): 41})
+
+    def peers(self) -> int:
+        return 1
+
+
+def test_peers_of_large_logs_that_were_only_counted_are_in_the_totals_and_the_list() -> None:
+    history = history_of(success("203.0.113.1", "TLSv1.2", "AES128-SHA"))
+    history.crowds.append(Counted())
+    page = shown(history, every_peer=True)
+    assert "42  TLSv1.2  AES128-SHA\n" in page
+    assert "2  peers, 0 of them with failed handshakes" in page
+    assert "203.0.113.77  crowd.example\n       41  TLSv1.2 AES128-SHA, smtpd\n" in page
+
+
+def test_an_outage_is_told_once() -> None:
+    assert shown(history_of(*OUTAGE, CUT)).count("192.0.2.7  mx.example.com") == 1
 
 
 @pytest.mark.parametrize("every_peer", [False, True])

@@ -187,6 +187,20 @@ def test_a_reader_that_goes_away_is_no_complaint(tmp_path: Path) -> None:
         assert running.returncode == 141
 
 
+def test_a_reader_that_never_was_there_is_no_complaint_either() -> None:
+    with subprocess.Popen(
+        [PROGRAM, "report", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        _, complaint = running.communicate(log_of(TOO_OLD).encode())
+    assert (running.returncode, complaint) == (141, b"")
+
+
 def test_a_full_disk_is_one_sentence(log: Path) -> None:
     with Path("/dev/full").open("w") as full:
         seen = subprocess.run([PROGRAM, "report", log], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from mailtls.ctl import screen
 from mailtls.ctl.screen import Screen
@@ -63,6 +64,36 @@ def test_no_line_is_wider_than_the_screen_and_no_address_is_broken(
     assert all(len(line) <= width for line in lines_of(rendered))
     for _, ip, *_ in rows:
         assert str(ip) in rendered
+
+
+@given(st.text("ab \u4e2d\u0301-", max_size=300), st.integers(2, 90))
+def test_a_folded_text_fits_and_keeps_every_character_but_blanks(words: str, width: int) -> None:
+    lines = list(screen.fold(words, width))
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == words.replace(" ", "")
+
+
+def test_a_text_is_broken_between_words_where_it_can_be() -> None:
+    assert list(screen.fold("one two  three", 9)) == ["one two", "three"]
+    assert list(screen.fold("a " + "b" * 12, 9)) == ["a", "b" * 9, "b" * 3]
+    assert list(screen.fold("  indented", 20)) == ["  indented"]
+    assert list(screen.fold("", 20)) == [""]
+
+
+@given(STRANGERS, STRANGERS, st.integers(60, 120), st.integers(0, 11))
+def test_prose_says_the_same_in_colour_and_without(words: str, lead: str, width: int, indent: int) -> None:
+    plain, loud = (Screen(width=width, colour=colour, charset="utf-8") for colour in (False, True))
+    said = plain.prose(words, screen.QUIET, lead=lead, lead_style=screen.BAD, indent=indent)
+    painted = loud.prose(words, screen.QUIET, lead=lead, lead_style=screen.BAD, indent=indent)
+    assert re.sub("\x1b\\[[0-9;]*m", "", painted) == said
+    assert all(cell_len(line) <= width for line in lines_of(said))
+    assert not any(obeyed(character) for line in lines_of(said) for character in line)
+
+
+def test_the_lead_of_prose_has_a_style_of_its_own() -> None:
+    loud = Screen(width=80, colour=True, charset="utf-8")
+    assert loud.prose("  mx", lead="192.0.2.7", lead_style=screen.BAD) == "\x1b[1;31m192.0.2.7\x1b[0m  mx\n"
+    assert loud.prose(" words", screen.BAD, lead="a") == "a\x1b[1;31m words\x1b[0m\n"
 
 
 def test_long_text_is_folded_never_shortened() -> None:

@@ -37,11 +37,9 @@ def run(arguments: Sequence[str]) -> int:
         output.complain(str(error))
         return USAGE
     except KeyboardInterrupt:
-        output.abandon()
         output.complain("interrupted; nothing was changed")
         return INTERRUPTED
     except BrokenPipeError:
-        output.abandon()
         return READER_GONE
     return status
 

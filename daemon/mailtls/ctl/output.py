@@ -8,7 +8,6 @@ sentence. Nothing here needs Rich: `report --format json` must not pay for it.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterable
 
@@ -46,7 +45,6 @@ def _put(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        abandon()
         raise StoreError(f"standard output cannot be written: {error.strerror}; the report is incomplete") from error
 
 
@@ -54,11 +52,3 @@ def complain(sentence: str) -> None:
     """Say one sentence on standard error, with the program's name in front."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # no standard error: nobody to tell
         sys.stderr.write(f"mailtlsctl: {printable(sentence, longest=2000)}\n")
-
-
-def abandon() -> None:
-    """Point standard output at /dev/null, so that the interpreter's last flush has nothing to say about it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

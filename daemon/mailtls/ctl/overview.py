@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-
-from rich.cells import cell_len, set_cell_size
+from itertools import groupby
+from operator import itemgetter
 
 from mailtls.core.cause import Outcome
 from mailtls.core.diagnosis import PeerReport, Report
 from mailtls.core.history import FAILED, History, PeerHistory, Tally
-from mailtls.core.printable import printable
 from mailtls.ctl.screen import (
     ADDRESS,
     BAD,
@@ -52,28 +51,27 @@ _OUTCOMES = (
 
 @dataclass(slots=True)
 class Totals:
-    """What all sessions add up to."""
+    """What all sessions add up to. `time`: of the failures, because only those are kept one by one of large logs."""
 
     sessions: Counter[Outcome] = field(default_factory=Counter)
-    peers: Counter[Outcome] = field(default_factory=Counter)
     ciphers: Counter[tuple[str, str]] = field(default_factory=Counter)
     time: Tally = field(default_factory=Tally)
+    peers: int = 0
+    failing: int = 0
 
 
 def add_up(history: History) -> Totals:
-    """Count sessions and peers by outcome, handshakes by version and cipher, and find the first and last time."""
-    totals = Totals()
+    """Count peers, sessions by outcome, handshakes by version and cipher; find the first and the last failure."""
+    totals = Totals(peers=len(history.peers) + sum(crowd.peers() for crowd in history.crowds))
+    for (_, outcome, _, _, version, cipher), count in history.totals().items():
+        totals.sessions[outcome] += count
+        if outcome is Outcome.TLS_OK:
+            totals.ciphers[version or "?", cipher or "?"] += count
     for peer in history.peers.values():
-        seen = set()
-        for verdict, tally in peer.verdicts.items():
-            seen.add(verdict.outcome)
-            totals.sessions[verdict.outcome] += tally.count
-            totals.time.add(tally.count, tally.first, tally.last)
-            if verdict.outcome is Outcome.TLS_OK:
-                totals.ciphers[verdict.tls_version or "?", verdict.cipher or "?"] += tally.count
-        totals.peers.update(seen)
+        failed = peer.tally(*FAILED)
+        totals.failing += failed.count > 0
+        totals.time.add(failed.count, failed.first, failed.last)
     for session in history.server:
-        totals.sessions[session.outcome] += 1
         totals.time.add(1, session.at, session.at)
     return totals
 
@@ -102,8 +100,15 @@ def _summary(report: Report, totals: Totals, view: Screen) -> str:
             (f"{_some(outages, 'peer')} whose mail does not arrive", BAD if outages else GOOD),
             f", {_some(others, 'other peer')} with failed handshakes.",
         ),
-        text(f"{plural(totals.time.count, 'session')}, {span(totals.time.first, totals.time.last)}", QUIET),
+        text(_when(totals), QUIET),
     )
+
+
+def _when(totals: Totals) -> str:
+    sessions = plural(sum(totals.sessions.values()), "session")
+    if not totals.time.count:
+        return f"{sessions}, nothing failed"
+    return f"{sessions}; what failed: {span(totals.time.first, totals.time.last)}"
 
 
 def _some(number: int, noun: str) -> str:
@@ -116,8 +121,8 @@ def _server(report: Report, view: Screen) -> Iterator[str]:
     for finding in report.server:
         seen = Tally(finding.count, finding.first, finding.last)
         when = f": {plural(finding.count, 'time')}{since_until(seen)}" if finding.count else ""
-        yield view.render(sentence((finding.finding, HEADING), (when, QUIET)))
-        yield view.render(text(finding.detail), indent=2)
+        yield view.prose(when, QUIET, lead=finding.finding, lead_style=HEADING)
+        yield view.prose(finding.detail, indent=2)
         yield _proof(finding.evidence, view)
 
 
@@ -126,8 +131,8 @@ def _outages(history: History, report: Report, view: Screen) -> Iterator[str]:
     if stopped:
         yield view.render(heading("PEERS WHOSE MAIL DOES NOT ARRIVE", BAD))
     for peer in stopped:
-        yield _failures(history.peers.get(peer.ip), peer, view)
-        yield view.render(sentence((peer.diagnosis, HEADING), f": {peer.advice}"), indent=2)
+        yield from _failures(history.peers.get(peer.ip), peer, view)
+        yield view.prose(f": {peer.advice}", lead=peer.diagnosis, lead_style=HEADING, indent=2)
         yield _proof(peer.evidence, view)
 
 
@@ -140,40 +145,39 @@ def _others(history: History, report: Report, every_peer: bool, view: Screen) ->
     if groups:
         yield view.render(heading("OTHER PEERS"))
     for (diagnosis, advice), group in groups.items():
-        yield view.render(sentence((diagnosis, HEADING), (f": {plural(len(group), 'peer')}", QUIET)))
-        yield view.render(text(advice if len(group) > 1 else group[0].advice), indent=2)
+        yield view.prose(f": {plural(len(group), 'peer')}", QUIET, lead=diagnosis, lead_style=HEADING)
+        yield view.prose(advice if len(group) > 1 else group[0].advice, indent=2)
         for peer in group if every_peer else group[:SHOWN]:
-            yield _failures(history.peers.get(peer.ip), peer, view, indent=2)
+            yield from _failures(history.peers.get(peer.ip), peer, view, indent=2)
         if len(group) > SHOWN and not every_peer:
-            more = f"and {plural(len(group) - SHOWN, 'peer')} more; --peers shows all"
-            yield view.render(text(more, QUIET), indent=2)
+            yield view.prose(f"and {plural(len(group) - SHOWN, 'peer')} more; --peers shows all", QUIET, indent=2)
 
 
 def _general(peer: PeerReport) -> str:
     return peer.advice.replace(peer.ip, "ADDRESS")
 
 
-def _failures(peer: PeerHistory | None, who: PeerReport, view: Screen, *, indent: int = 0) -> str:
+def _failures(peer: PeerHistory | None, who: PeerReport, view: Screen, *, indent: int = 0) -> Iterator[str]:
     """Address and name, then a line for each kind of failure, the most frequent first."""
-    named = ["  ", who.name] if who.name else []
-    lines = [view.render(sentence((who.ip, ADDRESS), *named), indent=indent)]
+    yield view.prose(f"  {who.name}" if who.name else "", lead=who.ip, lead_style=ADDRESS, indent=indent)
     kinds = sorted(peer.verdicts.items(), key=lambda item: -item[1].count) if peer is not None else []
     kinds = [item for item in kinds if item[0].outcome in FAILED] or kinds  # monitors never failed
-    rows = [
-        (figure(tally.count), f"{spell(verdict)}, {verdict.service}{since_until(tally)}")
-        for verdict, tally in kinds[:REASONS]
-    ]
+    for verdict, tally in kinds[:REASONS]:
+        yield _counted(tally.count, f"{spell(verdict)}, {verdict.service}{since_until(tally)}", view, indent)
     if len(kinds) > REASONS:
         rest = kinds[REASONS:]
-        rows.append((figure(sum(tally.count for _, tally in rest)), f"for {plural(len(rest), 'other reason')}"))
-    lines.append(view.render(listing(rows), indent=indent + 2))
-    return "".join(lines)
+        yield _counted(sum(tally.count for _, tally in rest), f"for {plural(len(rest), 'other reason')}", view, indent)
+
+
+def _counted(count: int, words: str, view: Screen, indent: int = 0) -> str:
+    """A line that begins with a figure; what does not fit hangs under the words."""
+    return f"{' ' * indent}{count:>9,}  {view.prose(words, indent=indent + 11)[indent + 11 :]}"
 
 
 def _proof(lines: Sequence[str], view: Screen) -> str:
     """Show the lines that say most: who connected is known by then."""
     telling = [line for line in lines if " connect from " not in line] or lines
-    return "".join(view.render(text(line, QUIET), indent=4) for line in telling[:EVIDENCE])
+    return "".join(view.prose(line, QUIET, indent=4) for line in telling[:EVIDENCE])
 
 
 def _ciphers(totals: Totals, view: Screen) -> str:
@@ -184,39 +188,34 @@ def _ciphers(totals: Totals, view: Screen) -> str:
 
 
 def _every_peer(history: History, view: Screen) -> Iterator[str]:
-    """Plain lines, without Rich: there may be a hundred thousand peers."""
-    if history.peers:
-        yield view.render(heading("ALL PEERS"))
-    for peer in history.peers.values():
-        yield from _folded(f"{peer.ip}  {printable(peer.name or '', longest=255)}".rstrip(), view.width)
-        for verdict, tally in sorted(peer.verdicts.items(), key=lambda item: -item[1].count):
-            yield from _folded(f"{tally.count:>9,}  {printable(spell(verdict))}, {verdict.service}", view.width)
+    """List every peer with its kinds of sessions; there may be a hundred thousand.
 
-
-def _folded(line: str, width: int) -> Iterator[str]:
-    """Break what is too wide; only names and reasons are, and they stand behind the address."""
-    while cell_len(line) > width:
-        kept = set_cell_size(line, width).rstrip()
-        yield kept + "\n"
-        line = "    " + line[len(kept) :].lstrip()
-    yield line + "\n"
+    Rows are listed as they come, never all in memory: a peer of a large log may stand twice, with other rows.
+    """
+    rows = ((ip, name, verdict, tally) for ip, name, verdict, tally in history.rows() if ip is not None)
+    first = True
+    for ip, group in groupby(rows, key=itemgetter(0)):
+        if first:
+            yield view.render(heading("ALL PEERS"))
+            first = False
+        kinds = sorted(group, key=lambda row: -row[3].count)
+        yield view.prose(f"  {kinds[0][1] or ''}", lead=ip, lead_style=ADDRESS)
+        for *_, verdict, tally in kinds:
+            yield _counted(tally.count, f"{spell(verdict)}, {verdict.service}", view)
 
 
 def _totals(history: History, totals: Totals, view: Screen) -> str:
     rows = [
-        (figure(totals.sessions[outcome]), f"sessions {words}", _of_peers(totals.peers[outcome]))
+        (figure(totals.sessions[outcome]), f"sessions {words}")
         for outcome, words in _OUTCOMES
         if totals.sessions[outcome]
     ]
+    rows.append((figure(totals.peers), f"peers, {figure(totals.failing)} of them with failed handshakes"))
     if history.sessions_left_out or history.peers_left_out:
-        rows.append((figure(history.sessions_left_out), "sessions of too many peers, only counted", ""))
+        rows.append((figure(history.sessions_left_out), "sessions of too many peers, only counted"))
     lines = history.lines
     told = (
         f"{plural(lines.read, 'line')} read: {figure(lines.understood)} understood, {figure(lines.ignored)} about "
         f"other things, {figure(lines.unknown)} about TLS in an unknown form."
     )
     return view.render(heading("TOTALS"), listing(rows), text(told))
-
-
-def _of_peers(count: int) -> str:
-    return f"of {plural(count, 'peer')}" if count else ""

@@ -72,15 +72,19 @@ def to_json(value: object) -> str:
 def _quoted(words: str | None) -> str:
     if words is None:
         return "null"
-    if not (words.isascii() and words.isprintable()):
-        words = printable(words, longest=LONGEST)
-    return encode_basestring_ascii(words)
+    return encode_basestring_ascii(_printable(words))
+
+
+def _printable(words: str) -> str:
+    """Spare the usual text the search for what is dangerous."""
+    fine = words.isascii() and words.isprintable() and len(words) <= LONGEST
+    return words if fine else printable(words, longest=LONGEST)
 
 
 def _plain(value: object) -> object:
     match value:
         case str():
-            return printable(value, longest=LONGEST)
+            return _printable(value)
         case datetime():
             return value.isoformat()
         case dict():

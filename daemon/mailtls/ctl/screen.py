@@ -14,11 +14,14 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
+from rich.color import ColorSystem
 from rich.console import Console, RenderableType
 from rich.padding import Padding
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +33,9 @@ NARROWEST, WIDEST, USUAL = 60, 120, 80
 LONGEST_LINE = 4096
 
 HEADING, BAD, GOOD, ADDRESS, QUIET = "bold", "bold red", "green", "bold cyan", "dim"
+
+
+_CODES: dict[str, tuple[str, str]] = {"": ("", "")}
 
 
 class _Buffer(io.StringIO):
@@ -64,6 +70,51 @@ class Screen:
         self._buffer.seek(0)
         self._buffer.truncate()
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+    def prose(self, words: str, style: str = "", *, lead: str = "", lead_style: str = "", indent: int = 0) -> str:
+        """Render one paragraph without Rich, whose price shows where a large log has thousands of failing peers.
+
+        `lead`, one word, stands before the others in a style of its own; all lines are indented alike.
+        """
+        lead, margin = printable(lead, longest=LONGEST_LINE), " " * indent
+        folded = list(fold(f"{lead}{printable(words, longest=LONGEST_LINE)}", self.width - indent))
+        if self.colour:
+            led = len(lead) if folded[0].startswith(lead) else 0
+            first = _painted(lead[:led], lead_style) + _painted(folded[0][led:], style)
+            folded = [first, *(_painted(line, style) for line in folded[1:])]
+        return "".join(f"{margin}{line}\n" for line in folded)
+
+
+def fold(words: str, width: int) -> Iterator[str]:
+    """Break a text between words into lines of at most so many columns; a word that is wider is broken itself."""
+    while (room := _room(words, width)) < len(words):
+        end = words.rfind(" ", 1, room + 1)
+        end = end if end > 0 and words[:end].strip() else room
+        yield words[:end].rstrip()
+        words = words[end:].lstrip()
+    yield words.rstrip()
+
+
+def _room(words: str, width: int) -> int:
+    """Count the characters that fit; East Asian ones take two columns."""
+    if words.isascii() or len(words) * 2 <= width:
+        return min(len(words), width)
+    used = 0
+    for place, character in enumerate(words):
+        used += cell_len(character)
+        if used > width:
+            return max(place, 1)
+    return len(words)
+
+
+def _painted(words: str, style: str) -> str:
+    if not words or not style:
+        return words
+    if style not in _CODES:
+        before, _, after = Style.parse(style).render("|", color_system=ColorSystem.STANDARD).partition("|")
+        _CODES[style] = before, after
+    before, after = _CODES[style]
+    return f"{before}{words}{after}"
 
 
 def colour_wanted() -> bool:

@@ -40,7 +40,7 @@ def plain_report(arguments: Sequence[str]) -> ReportOrder | None:
             setattr(order, _FLAGS[word], True)
         elif name in _WITH_VALUE:
             value = value if equals else next(rest, "")
-            if not value or value.startswith("-"):
+            if not value:
                 return None
             setattr(order, _WITH_VALUE[name], value)
         elif word == "-" or (word and not word.startswith("-")):
