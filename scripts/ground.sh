@@ -52,6 +52,8 @@ install_debian() {
     if ! { lists_are_fresh && apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends --no-remove install $wanted; } \
         </dev/null >"$log" 2>&1; then
         why_not="apt-get could not install ${wanted% }: $(grep -E '^(E:|W:.*Failed)' "$log" | tail -n 1)"
+        ! grep -q 'remove is disabled' "$log" ||
+            why_not="${wanted% } cannot stand beside another package (another mail server?), and nothing is removed for our sake"
         return 1
     fi
 }

