@@ -12,6 +12,8 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/mailtls-XXXXXXXX")
 chmod 711 "$scratch" # Postfix is not root
 our_policy_rc_d=
 
+export DEBIAN_FRONTEND=noninteractive
+
 clean_up() {
     [ -z "$our_policy_rc_d" ] || rm -f "$our_policy_rc_d"
     rm -rf "$scratch"
