@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
-from ctl.program import CUT, MODERN, NO_CERTIFICATE, TOO_OLD, log_of, mailtlsctl
-from ctl.test_overview import failure, success
-from mailtls.core.cause import Cause
+from ctl.program import CUT, MODERN, TOO_OLD, log_of, mailtlsctl
+from ctl.test_overview import SERVER, failure, success
+from mailtls.core.cause import Cause, Outcome
 from mailtls.core.diagnosis import Confidence, Diagnosis
 from mailtls.ctl import explanation
 from mailtls.ctl.explanation import Explanation, Witness
@@ -71,12 +72,16 @@ def test_logs_may_follow_the_option_and_the_option_may_be_repeated(tmp_path_fact
     assert Explanation.model_validate_json(seen.stdout).peers[0].kinds[0].count == 3
 
 
-def test_a_fault_of_the_server_is_told_to_its_victims() -> None:
-    seen = mailtlsctl("explain", "192.0.2.7", "--json", "--log", "-", stdin=log_of(NO_CERTIFICATE, TOO_OLD, MODERN))
-    assert seen.returncode == 0
-    peer = Explanation.model_validate_json(seen.stdout).peers[0]
-    assert peer.ruling is not None
-    assert bool(peer.server) == (peer.ruling.diagnosis == "server_fault")
+def test_a_fault_of_the_server_is_told_to_its_victims_and_to_nobody_else() -> None:
+    victim = dataclasses.replace(
+        failure("192.0.2.7", "no certificate", Cause.SERVER_MISCONFIGURED), outcome=Outcome.SERVER_TLS_BROKEN
+    )
+    answer = explained("0.0.0.0/0", SERVER, victim, failure("192.0.2.8", "lost connection", Cause.NETWORK_CUT))
+    told = {peer.peer_ip: peer for peer in answer.peers}
+    assert told["192.0.2.7"].ruling is not None
+    assert told["192.0.2.7"].ruling.diagnosis == "server_fault"
+    assert told["192.0.2.7"].server[0].startswith("no_certificate: ")
+    assert told["192.0.2.8"].server == ()
 
 
 def test_others_are_heard_for_the_diagnosis_but_not_told() -> None:

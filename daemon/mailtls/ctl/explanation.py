@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from mailtls.core.diagnosis import PeerReport, Report, diagnose
+from mailtls.core.diagnosis import Diagnosis, PeerReport, Report, diagnose
 from mailtls.core.history import FAILED, History, PeerHistory, Tally, Verdict, verdict_of
 from mailtls.core.printable import printable
 from mailtls.core.session import Session
@@ -151,8 +151,16 @@ class Witness:
                 in_cleartext=peer.cleartext_mail.count,
                 refused_cleartext=peer.cleartext_refused.count,
             ),
-            server=tuple(f"{item.finding}: {item.detail}" for item in report.server if peer.ip in item.victims),
+            server=_server(peer, ruling, report),
         )
+
+
+def _server(peer: PeerHistory, ruling: PeerReport | None, report: Report) -> tuple[str, ...]:
+    """List the findings that name the peer as their victim; all, where the server is at fault and none does."""
+    findings = [item for item in report.server if peer.ip in item.victims]
+    if not findings and ruling is not None and ruling.diagnosis is Diagnosis.SERVER_FAULT:
+        findings = list(report.server)
+    return tuple(f"{item.finding}: {item.detail}" for item in findings)
 
 
 def _ruling(peer: PeerReport) -> Ruling:
