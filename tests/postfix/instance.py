@@ -67,8 +67,10 @@ class PrivatePostfix:
         self.log = self.directory / "log" / "mail.log"
         try:
             self._lay_out()
-            self._configure()
-            self._start()
+            with ExitStack() as reservation:
+                self.ports = dict(zip(WAYS_IN, reserved_ports(len(WAYS_IN), reservation), strict=True))
+                self._configure()
+                self._start()
         except BaseException:
             self._stop()
             raise
@@ -127,7 +129,6 @@ class PrivatePostfix:
     def _configure(self) -> None:
         """Make the certificates (RSA always: the legacy service shows it) and write main.cf and master.cf."""
         self.certificates = {kind: make_certificate(self.directory, kind) for kind in KeyType}
-        self.ports = dict(zip(WAYS_IN, free_ports(len(WAYS_IN)), strict=True))
         shown = [self.certificates[kind] for kind in self.settings.key_types]
         main = self.directory / "etc/main.cf"
         main.write_text(main_cf(self.directory, self.settings, shown))
@@ -177,10 +178,15 @@ def group_lives(leader: int) -> bool:
     return False
 
 
-def free_ports(number: int) -> list[int]:
-    """Find ports of 127.0.0.1 on which nobody listens now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind((ADDRESS, 0))
-        return [each.getsockname()[1] for each in sockets]
+def reserved_ports(number: int, until: ExitStack) -> list[int]:
+    """Find ports of 127.0.0.1 that nobody uses, and keep others off them until the stack is closed.
+
+    Postfix listens with SO_REUSEPORT (util/inet_listen.c), so two instances that found the same port free would
+    share its connections in silence. A socket that is bound, and only then allows that port to be used again, lets
+    Postfix in, and nobody who looks for a free port.
+    """
+    sockets = [until.enter_context(socket.socket()) for _ in range(number)]
+    for each in sockets:
+        each.bind((ADDRESS, 0))
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return [each.getsockname()[1] for each in sockets]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from .certificates import KeyType
 from .clients import TLS10_ONLY, TLS12_RSA_ONLY, TLS13_MODERN, delivers_without_tls, insists
 from .configuration import Settings
 from .conversation import Conversation, Server
-from .instance import PrivatePostfix, group_lives, wait_until
+from .instance import PrivatePostfix, group_lives, reserved_ports, wait_until
 
 
 def the_door(postfix: PrivatePostfix, way_in: str = "smtp") -> Server:
@@ -53,6 +53,14 @@ def test_ports_of_clients_are_logged_on_request() -> None:
     with PrivatePostfix(Settings(port_logging=True)) as postfix:
         delivers_without_tls("127.9.0.1", the_door(postfix))
         postfix.wait_for(r"connect from unknown\[127\.9\.0\.1\]:\d+$")
+
+
+def test_ports_that_one_instance_has_chosen_are_not_found_free_by_another() -> None:
+    with ExitStack() as first, ExitStack() as second:
+        chosen = reserved_ports(200, first)
+        assert not set(chosen) & set(reserved_ports(200, second))
+        with PrivatePostfix() as postfix:
+            assert not set(chosen) & set(postfix.ports.values())
 
 
 @pytest.mark.parametrize("failing", [False, True])

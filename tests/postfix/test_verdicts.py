@@ -160,13 +160,8 @@ def proven(name: str, loglevel: int) -> tuple[Kind, ...]:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_outcome_cause_and_count_are_those_of_the_client(
-    played: tuple[int, Report], name: str, request: pytest.FixtureRequest
-) -> None:
+def test_outcome_cause_and_count_are_those_of_the_client(played: tuple[int, Report], name: str) -> None:
     loglevel, report = played
-    if (name, loglevel) == ("smtps_modern", 0):
-        known = "no_starttls is read of a wrapper-mode session without TLS lines, where commands prove the handshake"
-        request.applymarker(pytest.mark.xfail(reason=known, strict=True))
     wanted = Counter((outcome, cause) for outcome, cause, _ in proven(name, loglevel))
     assert kinds(report.verdicts(address_of(name))) == wanted
 
@@ -251,7 +246,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_fault_of_the_server_is_charged_to_no_client(fault: str, request: pytest.FixtureRequest) -> None:
+def test_a_fault_of_the_server_is_charged_to_no_client(fault: str) -> None:
     with PrivatePostfix(Settings(extra=BROKEN[fault])) as postfix:
         server = Server(postfix.address, postfix.ports["smtp"])
         connections = falls_back(TLS13_MODERN)("127.2.0.1", server).connections
@@ -259,8 +254,4 @@ def test_a_fault_of_the_server_is_charged_to_no_client(fault: str, request: pyte
         report = Report(postfix.log)
     assert {row["outcome"] for row in report.verdicts(None)} == {"server_tls_broken"}
     assert report.whole["server"]
-    if fault == "missing chain file":
-        # The handshakes go on, without a certificate: a TLS 1.3 client is refused with `unsupported protocol`.
-        known = "failures of a process that could not open its chain file are charged to the peer, as too old"
-        request.applymarker(pytest.mark.xfail(reason=known, strict=True))
     assert not [row for row in report.verdicts("127.2.0.1") if row["outcome"] == "tls_failed"]
