@@ -182,9 +182,7 @@ SAID: tuple[tuple[str, Finding, tuple[str, ...]], ...] = (
 
 
 @pytest.mark.parametrize(("said", "finding", "parts"), SAID, ids=[row[0][:60] for row in SAID])
-def test_what_the_server_says_is_a_finding_with_its_remedy(
-    said: str, finding: Finding, parts: tuple[str, ...]
-) -> None:
+def test_what_the_server_says_is_a_finding_with_its_remedy(said: str, finding: Finding, parts: tuple[str, ...]) -> None:
     complaint = read_complaint(said)
     assert complaint is not None
     assert complaint.finding is finding

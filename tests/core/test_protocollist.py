@@ -51,7 +51,7 @@ def test_the_version_that_knows_every_word_is_named(text: str, words: str | None
     assert needed is None if words is None else needed is not None and words in needed
 
 
-@given(st.text(alphabet="!<>=-+., :;TLSsv0123x\"", max_size=60))
+@given(st.text(alphabet='!<>=-+., :;TLSsv0123x"', max_size=60))
 def test_what_is_written_right_is_right_and_no_weaker_than_the_default(text: str) -> None:
     for again in rewritten(text):
         assert not any(word.is_wrong for word in read_words(again))

@@ -106,9 +106,6 @@ def test_blocks_of_any_size_give_the_same_history(tmp_path: Path, monkeypatch: p
     assert rows(read_history([path])[0]) == whole == [("192.0.2.1", "tls_failed", "no shared cipher", 40)]
 
 
-@pytest.mark.xfail(
-    reason="each file's first stamp is looked up by opening it, and a pipe can be opened only once", run=False
-)
 def test_a_pipe_among_several_files_loses_nothing(tmp_path: Path) -> None:
     """As `report <(zcat mail.log.1.gz) mail.log` gives it: a pipe can be read only once."""
     pipe = tmp_path / "pipe"
@@ -235,18 +232,12 @@ FORGERIES = {
     "a failed login": "dovecot: imap-login: Aborted login (auth failed, 1 attempts in 2 secs): user=<rip=192.0.2.8, TLS handshaking: error:0A0000C1:SSL routines::no shared cipher>, method=PLAIN, rip=192.0.2.6, lip=192.0.2.2, session=<a>",
 }  # fmt: skip
 
-FORGED_IN_LARGE_LOGS = ("a success", "a plaintext session", "a handshake", "a success, in a reject")
-
 
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_strangers_words_are_no_header_in_a_log_of_any_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgery: str, large: bool, request: pytest.FixtureRequest
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgery: str, large: bool
 ) -> None:
-    if large and forgery in FORGED_IN_LARGE_LOGS:
-        request.node.add_marker(
-            pytest.mark.xfail(strict=True, reason="the sieve looks for its lane anywhere in a line")
-        )
     monkeypatch.setattr(bulk, "LARGE", 1 if large else 1 << 40)
     good = [line for second in range(60) for line in lines_of(second)]
     evil = f"2024-11-21T00:00:30+00:00 mail {FORGERIES[forgery]}"

@@ -49,7 +49,17 @@ MARKERS = (
 class Process:
     """What is remembered of one process of smtpd or tlsproxy."""
 
-    __slots__ = ("broken", "endpoints", "library", "prelude", "program", "session", "statement")
+    __slots__ = (
+        "broken",
+        "endpoints",
+        "library",
+        "prelude",
+        "program",
+        "says_failed",
+        "session",
+        "spoken",
+        "statement",
+    )
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -59,6 +69,8 @@ class Process:
         self.broken: str | None = None
         self.endpoints: dict[bytes, OpenSession] = {}
         self.library: bytes | None = None
+        self.spoken = False
+        self.says_failed = False
 
 
 class Assembler:
@@ -125,23 +137,25 @@ class Assembler:
                 self._state(StatementKind.OTHER, line, raw)
                 return True
             return False
-        process = self._process(line)
+        process = self._process(line, done)
         kind = evidence.kind
         if kind is Kind.PLAIN_PORT_HELLO:
             done.append(self._plain_port_hello(evidence, process.program, line, raw))
         elif kind in (Kind.STATEMENT, Kind.PRELUDE):
             self._server_says(process, evidence, line, raw)
         elif kind is Kind.LIBRARY:
-            self._library(process, evidence, line, raw)
+            self._library(process, evidence, line, raw, done)
         else:
             self._emit_statement(process, done)
             self._of_session(line.source, process, evidence, line, raw, done)
         return True
 
-    def _process(self, line: LogLine) -> Process:
+    def _process(self, line: LogLine, done: list[Session]) -> Process:
         process = self._processes.get(line.source)
         if process is None:
             process = self._processes[line.source] = Process(self._program(line.tag))
+            if len(self._processes) > PROCESSES:
+                self._close_process(self._processes.pop(next(iter(self._processes))), done)
         return process
 
     def _server_says(self, process: Process, evidence: Evidence, line: LogLine, raw: bytes) -> None:
@@ -164,10 +178,14 @@ class Assembler:
             process.prelude = None
         process.statement.add_line(raw)
 
-    def _library(self, process: Process, evidence: Evidence, line: LogLine, raw: bytes) -> None:
+    def _library(self, process: Process, evidence: Evidence, line: LogLine, raw: bytes, done: list[Session]) -> None:
+        if process.session is not None and process.session.has_no_reason_to_come:
+            self._close_session(process, done)  # the line is of a session whose other lines are missing
         session = process.statement or process.session
         if session is None:
             session = process.session = OpenSession(b"", line.stamp)
+            session.is_first = not process.spoken
+        process.spoken = True
         session.add_library(evidence.text, line.stamp)
         session.add_line(raw)
 
@@ -189,16 +207,20 @@ class Assembler:
     ) -> None:
         """Everything that tells of one client's session."""
         if evidence.kind is Kind.CONNECT:
+            open_session = process.session
+            if open_session is not None and open_session.begins_late(evidence.who, line.stamp):
+                open_session.begun = True
+                return
             self._close_session(process, done)
+            process.spoken = True
             process.prelude = None
             process.session = OpenSession(evidence.who, line.stamp, begun=True)
             process.session.add_line(raw)
             self._processes.pop(source, None)  # to the end: the front is the longest idle
             self._processes[source] = process
-            if len(self._processes) > PROCESSES:
-                self._close_process(self._processes.pop(next(iter(self._processes))), done)
             return
         session = self._session_of(process, evidence, line, done)
+        process.spoken = True
         session.note(evidence, line.stamp)
         session.add_line(raw)
         if evidence.kind is Kind.DISCONNECT:
@@ -209,7 +231,7 @@ class Assembler:
         session = process.session
         if session is not None and evidence.who and not session.is_of(evidence.who):
             ends = evidence.kind in (Kind.LOST, Kind.DISCONNECT)
-            if not session.who and ends:
+            if not session.who and ends and session.is_first:
                 session.who = evidence.who  # the log begins within this session
             elif session.who and not session.has_evidence:
                 session.who = evidence.who  # XCLIENT: the proxy connected, the client is named now
@@ -221,6 +243,7 @@ class Assembler:
             self._close_session(process, done)  # the lines between were filtered out (grep) or lost
         if process.session is None:
             process.session = OpenSession(evidence.who, line.stamp)
+            process.session.is_first = not process.spoken
         return process.session
 
     def _close_session(self, process: Process, done: list[Session], *, whole: bool = False) -> None:
@@ -258,16 +281,19 @@ class Assembler:
 
     def _tlsproxy(self, line: LogLine, raw: bytes, done: list[Session]) -> bool:
         evidence = read_tlsproxy(line.message)
-        process = self._process(line)
-        library, process.library = process.library, None
         if evidence is None:
+            known = self._processes.get(line.source)
+            if known is not None:
+                known.library = None
             return False
+        process = self._process(line, done)
+        library, process.library = process.library, None
         kind = evidence.kind
         if kind in (Kind.STATEMENT, Kind.PRELUDE):
             self._server_says(process, evidence, line, raw)
         elif kind is Kind.LIBRARY:
             if process.statement is not None:
-                self._library(process, evidence, line, raw)
+                self._library(process, evidence, line, raw, done)
             else:
                 process.library = evidence.text
         elif evidence.who:
@@ -294,6 +320,10 @@ class Assembler:
                 self._close_endpoint(process, next(iter(process.endpoints)), done)
         if library is not None and kind in (Kind.PROXY_FAILED, Kind.PROXY_DISCONNECT):
             session.add_library(library, line.stamp)
+            if kind is Kind.PROXY_FAILED:
+                process.says_failed = True  # 3.4 or later: its silence means that nothing failed
+            elif not process.says_failed:
+                session.failed = session.failed or session.failed_without_saying
         session.note(evidence, line.stamp)
         session.add_line(raw)
         if kind is Kind.PROXY_DISCONNECT:

@@ -145,9 +145,7 @@ def _ca_file(message: str) -> str:
 
 def _digest(message: str) -> str:
     name = _between(message, 'Digest algorithm "', '"') or ""
-    return (
-        f'This OpenSSL has no digest "{name}", {OFF}. Write `smtpd_tls_fingerprint_digest = sha256`; {_RELOAD}.'
-    )
+    return f'This OpenSSL has no digest "{name}", {OFF}. Write `smtpd_tls_fingerprint_digest = sha256`; {_RELOAD}.'
 
 
 def _ciphers(message: str) -> str:

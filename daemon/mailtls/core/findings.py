@@ -299,4 +299,3 @@ def _one_line_each(peers: Iterable[PeerHistory]) -> tuple[str, ...]:
         if len(lines) >= EVIDENCE_LINES:
             break
     return tuple(dict.fromkeys(lines))
-

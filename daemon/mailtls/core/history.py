@@ -149,7 +149,7 @@ class History:
     """Everything that was seen.
 
     `server`: sessions charged to no peer, each with its lines. `crowds`: peers of large logs that were only
-    counted. `statements`: what the server said of itself, the first `STATEMENTS` of them, in log order.
+    counted, `failing_unlisted`: how many of them failed. `statements`: what the server said of itself, the first `STATEMENTS` of them, in log order.
     """
 
     peers: dict[str, PeerHistory] = field(default_factory=dict)
@@ -158,6 +158,7 @@ class History:
     lines: Lines = field(default_factory=Lines)
     peers_left_out: int = 0
     sessions_left_out: int = 0
+    failing_unlisted: int = 0
     crowds: list[Crowd] = field(default_factory=list)
 
     def totals(self) -> Counter[Total]:

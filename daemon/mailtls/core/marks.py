@@ -27,11 +27,11 @@ class Login(NamedTuple):
     def key(self, block: bytes) -> bytes | None:
         """Program, first word, address and TLS state, joined with NUL; None where the line is not of the plain forms.
 
-        The address is the last `rip=` before the state: what stands before it is the client's text.
+        The address is the last `rip=` of the line: what stands before it may be the client's text.
         """
-        address = block.rfind(b"rip=", self.start, self.at)
+        address = block.rfind(b"rip=", self.start, self.end)
         program = block.find(b"-login: ", self.start, max(address, self.start))
-        if address < 0 or program < 0:
+        if address < 0 or address > self.at or program < 0:
             return None
         state = block[self.at - 1 : self.end]
         session = state.rfind(b", session=<")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from mailtls.core.cause import Cause, Outcome
+from mailtls.core.cause import Cause, Outcome, Service
 from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.openssl import LibraryError, cause_of, cause_of_plain, parse_error
 from mailtls.core.peer import Peer, canonical_ip
@@ -40,14 +40,17 @@ class OpenSession:
     """The lines of one session so far. `who` empty: no line with an address was seen yet."""
 
     __slots__ = (
-        "accept_error", "after", "begun", "client", "commands", "established", "failed", "fault", "hidden",
-        "library", "lines", "lost", "prelude", "refused", "stamp", "who",
+        "accept_error", "after", "begun", "client", "commands", "early", "established", "failed", "fault", "first",
+        "hidden", "is_first", "library", "lines", "lost", "prelude", "refused", "stamp", "who",
     )  # fmt: skip
 
     def __init__(self, who: bytes, stamp: bytes, *, begun: bool = False) -> None:
         self.who = who
         self.stamp = stamp
+        self.first = stamp
         self.begun = begun
+        self.is_first = False
+        self.early = False
         self.accept_error: bytes | None = None
         self.library: LibraryError | None = None
         self.after: LibraryError | None = None
@@ -88,9 +91,32 @@ class OpenSession:
             return
         if self.established is not None:
             self.after = self.after or error
-        else:
-            self.library = self.library or error
+        elif self.library is None or self.early:
+            self.library = error
+            self.early = False
         self.stamp = stamp
+
+    @property
+    def has_no_reason_to_come(self) -> bool:
+        """Tell whether a line of OpenSSL must be another session's.
+
+        tls/tls_server.c prints OpenSSL's queue right behind `SSL_accept error ...: -1`; behind words of errno the
+        queue was empty, and `lost connection` comes last of all (smtpd/smtpd.c).
+        """
+        if self.lost is not None or self.refused is not None:
+            return True
+        if self.fault is not None and not self.fault.startswith(b"error setting"):
+            return True
+        return self.accept_error is not None and self.accept_error not in _NOT_A_REASON
+
+    @property
+    def failed_without_saying(self) -> bool:
+        """Tell whether tlsproxy up to 3.3, which has no line for it, saw a handshake fail: a reason, no success."""
+        return self.established is None and self.library is not None and cause_of(self.library) is not Cause.NETWORK_CUT
+
+    def begins_late(self, who: bytes, stamp: bytes) -> bool:
+        """Tell whether this `connect` is this session's, late by a line within the same second."""
+        return not self.begun and self.lost is None and self.first == stamp and self.who == who
 
     def doubt_library(self) -> None:
         """Another session's end follows: nobody knows any more whose reason it was."""
@@ -112,6 +138,7 @@ class OpenSession:
         field = _FIELDS.get(kind)
         if field is not None:
             setattr(self, field, evidence.text)
+            self.early = kind is Kind.ACCEPT_ERROR and self.library is not None
         elif kind is Kind.CLIENT:
             self.client = True
         elif kind is Kind.HIDDEN:
@@ -147,6 +174,8 @@ def conclude(
     if not session.who:
         return None
     outcome, reason, number, cause = _outcome(session, broken=broken, whole=whole)
+    if outcome is Outcome.NO_STARTTLS and program.service is Service.SMTPS:
+        outcome = Outcome.TLS_OK  # wrapper mode: no command comes before the handshake is done
     if outcome is None:
         return None
     version = cipher = None
@@ -178,7 +207,10 @@ _Result = tuple[Outcome | None, str | None, int | None, Cause]
 
 def _outcome(session: OpenSession, *, broken: bool, whole: bool) -> _Result:
     if session.accept_error is not None:
-        return _accept_failed(session)
+        failed = _accept_failed(session)
+        if broken:  # this process has no certificate: whatever the reason sounds like, it is not the peer's
+            return Outcome.SERVER_TLS_BROKEN, failed[1], failed[2], Cause.SERVER_MISCONFIGURED
+        return failed
     if session.fault is not None:
         return _server_fault(session, session.fault)
     if session.failed:
@@ -222,12 +254,17 @@ def _library_only(session: OpenSession, *, whole: bool) -> _Result:
         return None, None, None, Cause.UNKNOWN
     reason, number, cause = OpenSession.reason_of(error)
     done = session.established is not None or _succeeded(session.commands)
-    if error.is_alert:
-        proven = done or whole or session.lost is not None
-        return (Outcome.TLS_FAILED if proven else None), reason, number, cause
+    refused = _counted(_STARTTLS, session.commands, tried=True) > 0 and not done
+    if session.begun and not done and (refused or not error.is_alert):
+        # its own reason would stand behind `SSL_accept error`; without it only an alert behind the handshake can
+        return (Outcome.TLS_FAILED if refused else None), None, None, Cause.UNKNOWN
+    if error.is_alert and (whole or session.lost is not None):
+        return Outcome.TLS_FAILED, reason, number, cause
+    if error.is_alert:  # its end is not in the log: whose alert it was is not certain
+        return (Outcome.TLS_OK, None, None, Cause.NONE) if done else (None, None, None, Cause.UNKNOWN)
     if done:  # rubbish or an end behind a finished handshake
         return Outcome.TLS_OK, reason, number, Cause.DROPPED_AFTER_TLS
-    if session.lost == b"STARTTLS" or _counted(_STARTTLS, session.commands, tried=True) > 0:
+    if session.lost == b"STARTTLS" or refused:
         return Outcome.TLS_FAILED, reason, number, cause
     if session.lost == b"CONNECT" and whole:
         return Outcome.TLS_FAILED, reason, number, cause  # wrapper mode

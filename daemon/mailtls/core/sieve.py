@@ -57,11 +57,13 @@ class Sieve:
         self._width = stamp_width - 1
         self._cursor = 0
         self._before: deque[bytes] = deque(maxlen=4)
-        name = re.escape(host_and_tag.rsplit(b"smtpd", 1)[0])
+        # A line's own header, from its beginning: the same words further on in a line are a stranger's.
+        own = rb"\n" + b"." * stamp_width + re.escape(host_and_tag)
         self._sessions = re.compile(
-            rb"smtpd(?:(?<= " + name + rb"smtpd)|(?=(\[)))\[(\d+)\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
+            rb"smtpd(?:(?<=" + own + rb")\[(\d+)\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
             rb"((?:disconnect from |TLS connection established from |SSL_accept error from "
             rb"|warning: TLS library problem|discarding EHLO keywords: [^\n]{0,200}STARTTLS)[^\n]*)"
+            rb"|(?<!" + own + rb")(\[)\d{1,10}\]: [^\n]*)"
         )
 
     def feed(self, block: bytes) -> None:
@@ -70,7 +72,7 @@ class Sieve:
         number = shapes.begin_block(block, self._width)
         self._cursor = 0
         found = self._marks(block, number)
-        items = self._sessions.findall(block)
+        items = self._sessions.findall(b"\n" + block)
         shapes.understood += len(items)
         if self._count(items, number, found, block):
             self._of_other_lanes(block)
@@ -89,7 +91,7 @@ class Sieve:
         pop, established, ended = running.pop, shapes.established, shapes.ended
         heads = shapes.heads if len(shapes.heads) < OPEN else None
         foreign = False
-        for other_lane, pid, text in items:
+        for pid, text, other_lane in items:
             if other_lane:
                 foreign = True
                 continue
@@ -206,10 +208,11 @@ class Sieve:
         return None
 
     def _of_other_lanes(self, block: bytes) -> None:
-        for match in self._sessions.finditer(block):
-            if match[1]:
-                start = block.rfind(b"\n", 0, match.start()) + 1
-                self.shapes.add_odd(block[start : match.end()])
+        """Hand all lines of other lanes to the assembler."""
+        for match in self._sessions.finditer(b"\n" + block):
+            if match[3]:
+                start = block.rfind(b"\n", 0, max(match.start() - 1, 0)) + 1
+                self.shapes.add_odd(block[start : match.end() - 1])
 
     def _marks(self, block: bytes, number: int) -> deque[bytes]:
         """Count logins, keep odd lines; return the lines of failed handshakes, in order, for their stamps."""

@@ -170,6 +170,10 @@ class Skim:
         self.established += len(found)
         for at in found:
             start = rfind(b"\n", 0, at) + 1
+            head_end = find(b"]: ", start + width, at)
+            if not 0 <= at - head_end - 3 <= 10:  # a trust word at most: else the words are a stranger's
+                self.established -= 1
+                continue
             host_and_tag = block[start + width : find(b"[", start + width, at)]
             bracket = find(b"[", at) + 1
             client_end = find(b"]", bracket) + 1
@@ -185,6 +189,10 @@ class Skim:
             if block[bracket : client_end - 1] in chosen:
                 shapes = self.lane(host_and_tag)
                 shapes.count(shapes.established, block[at:end], number, SHAPES)
+        self._count_ends(block, number)
+
+    def _count_ends(self, block: bytes, number: int) -> None:
+        find, rfind, width, chosen = block.find, block.rfind, self.width, self.chosen
         refused = ended = 0
         for at in self.search.places(block, _DISCONNECT):
             bracket = find(b"[", at) + 1
@@ -200,8 +208,9 @@ class Skim:
                 self.plain[block[start + width : find(b"[", start + width, at)]] += 1
             if block[bracket : client_end - 1] in chosen:
                 start = rfind(b"\n", 0, at) + 1
-                host_and_tag = block[start + width : find(b"[", start + width, at)]
-                self._end_followed(host_and_tag, block[at + 3 : end], number)
+                if find(b"]: ", start + width, at + 3) == at:
+                    host_and_tag = block[start + width : find(b"[", start + width, at)]
+                    self._end_followed(host_and_tag, block[at + 3 : end], number)
         self.ended_tls += ended - refused
         self.ended_refused += refused
 

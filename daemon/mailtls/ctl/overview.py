@@ -80,19 +80,22 @@ def overview(history: History, report: Report, *, every_peer: bool, view: Screen
     """Write the report, section by section; `every_peer`: with all peers, their versions and ciphers."""
     view = view or Screen()
     totals = add_up(history)
-    yield _summary(report, totals, view)
+    yield _summary(report, totals, history.failing_unlisted, view)
     yield from _server(report, view)
     yield from _outages(history, report, view)
     yield from _others(history, report, every_peer, view)
+    if history.failing_unlisted:
+        unlisted = plural(history.failing_unlisted, "further peer")
+        yield view.prose(f"{unlisted} failed less often and were only counted: `--peers` lists all.", QUIET)
     yield _ciphers(totals, view)
     if every_peer:
         yield from _every_peer(history, view)
     yield _totals(history, totals, view)
 
 
-def _summary(report: Report, totals: Totals, view: Screen) -> str:
+def _summary(report: Report, totals: Totals, unlisted: int, view: Screen) -> str:
     outages = sum(1 for peer in report.peers if peer.outage)
-    others = sum(1 for peer in report.peers if peer.failures and not peer.outage)
+    others = sum(1 for peer in report.peers if peer.failures and not peer.outage) + unlisted
     return view.render(
         sentence(
             (f"{_some(len(report.server), 'fault').capitalize()} of the server itself", BAD if report.server else GOOD),

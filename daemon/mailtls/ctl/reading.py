@@ -22,11 +22,11 @@ class Hearer(Protocol):
         """Take sessions in the order of the log."""
 
 
-def history_of(logs: Sequence[str], since: str | None, until: str | None) -> History:
-    """Read logs into a history; ConfigError, InputError: one sentence each."""
+def history_of(logs: Sequence[str], since: str | None, until: str | None, most: int | None = None) -> History:
+    """Read logs into a history; of large ones only the `most` peers that fail most. ConfigError, InputError."""
     first, last = read_span(since, until)
     with ReadingBar() as bar:
-        history, warnings = read_history(logs, since=first, until=last, progress=bar.callback)
+        history, warnings = read_history(logs, since=first, until=last, progress=bar.callback, most=most)
     _warn(warnings)
     return history
 

@@ -77,6 +77,8 @@ class Bulk:
         self.read, self.understood = shapes.read, shapes.understood
         self.history.sessions_left_out += shapes.left_out
         crowd = Crowd(shapes, self.calendar)
+        if most is not None:
+            self.history.failing_unlisted += max(0, len(crowd.failing()) - most)
         crowd.settle(self.history, most)
         self.crowds.append(crowd)
 
@@ -129,6 +131,7 @@ class Bulk:
         for crowd in crowds:
             failing.update(crowd.failing())
         wanted = {ip for ip, _ in failing.most_common(most)} | {ip.encode() for ip in self.history.peers}
+        self.history.failing_unlisted += len(failing.keys() - wanted)
         skim.chosen = frozenset(wanted)
         self._second_pass(descriptor, skim, middle, size, parts)
         if not skim.regular:

@@ -158,8 +158,8 @@ class LogReader:
     def _in_order(self) -> list[tuple[LogFile, Calendar]]:
         """Order the files by their first stamps; those without keep their place in front."""
         calendars = [(file, file.calendar()) for file in self.files]
-        if len(calendars) < 2 or any(file.path == "-" for file in self.files):
-            return calendars
+        if len(calendars) < 2 or not all(file.is_regular for file in self.files):
+            return calendars  # a pipe can be read only once: nobody may look into it beforehand
         start = datetime.min.replace(tzinfo=UTC)
         return sorted(calendars, key=lambda pair: _first_moment(*pair) or start)
 

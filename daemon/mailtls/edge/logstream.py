@@ -67,6 +67,11 @@ class LogFile:
         except OSError:
             return 0
 
+    @property
+    def is_regular(self) -> bool:
+        """Tell whether this is a file on disk, which can be read twice."""
+        return self.path != "-" and Path(self.path).is_file()
+
     def calendar(self) -> Calendar:
         """Years and zones for stamps without: the file's last change, and this machine's zone."""
         try:
@@ -210,8 +215,8 @@ class _Zstd:
         program = shutil.which("zstd")
         if program is None:
             raise InputError(f"{owner.name} is compressed with zstd: install it with `apt install zstd`.")
-        if owner.path == "-":
-            raise InputError("Standard input is compressed with zstd: use `zstd -dc FILE | mailtlsctl report -`.")
+        if not owner.is_regular:
+            raise InputError(f"{owner.name} is compressed with zstd: use `zstd -dc FILE | mailtlsctl report -`.")
         self._owner = owner
         self._child = subprocess.Popen(  # noqa: S603
             [program, "-dcq", "--", owner.path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
