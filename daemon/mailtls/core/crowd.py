@@ -86,10 +86,15 @@ class Crowd:
 
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Yield the verdicts of all peers that were not settled."""
-        for rows in (self._troubles(), self._login_sessions(None), self._established(None), self._ended(None)):
-            for session, count, last in rows:
-                if session.peer is not None:
-                    yield session.peer.ip, session.peer.name, verdict_of(session), Tally(count, session.at, last)
+        found: dict[tuple[str, str | None, Verdict], Tally] = {}
+        for session, count, last in chain(
+            self._troubles(), self._login_sessions(None), self._established(None), self._ended(None)
+        ):
+            if session.peer is not None:
+                key = (session.peer.ip, session.peer.name, verdict_of(session))
+                found.setdefault(key, Tally()).add(count, session.at, last)
+        for (ip, name, verdict), tally in found.items():
+            yield ip, name, verdict, tally
 
     def totals(self) -> Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]]:
         """Count the sessions of peers that were not settled: by service, outcome, cause, reason, version and cipher."""
@@ -234,28 +239,28 @@ class Crowd:
         return self._calendar.read(self._shapes.stamps[block][side])
 
 
+_PLAINTEXT: Total = (Service.SMTPD, Outcome.NO_STARTTLS, Cause.NONE, None, None, None)
+
+
 class Successes:
-    """Successful and plaintext sessions of peers that a skim did not follow: only their number is known."""
+    """Successful and plaintext sessions of peers that a skim did not follow, of all services together."""
 
     def __init__(self, skim: Skim) -> None:
         self._counted: Counter[Total] = Counter()
-        for (program, version, cipher), number in skim.suites().items():
-            self._counted[program.service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] += number
-        for host_and_tag, number in skim.plain.items():
-            service = Program(host_and_tag.rsplit(b" ", 1)[-1]).service
-            self._counted[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += number
+        for suite, number in skim.suites().items():
+            self._counted[Service.SMTPD, Outcome.TLS_OK, Cause.NONE, None, *suite] += number
+        self._counted[_PLAINTEXT] += skim.plain
         for shapes in skim.lanes.values():
             self._without_followed(shapes)
 
     def _without_followed(self, shapes: Shapes) -> None:
-        service = Program(shapes.host_and_tag.rsplit(b" ", 1)[-1]).service
         for text, row in shapes.established.items():
             suite = SUITE.search(text)
             if suite is not None:
                 version, cipher = suite[1].decode(), suite[2].decode("ascii", "replace")
-                self._counted[service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] -= row[0]
-        followed = sum(row[0] for row in shapes.ended.values())
-        self._counted[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] -= followed
+                self._counted[Service.SMTPD, Outcome.TLS_OK, Cause.NONE, None, version, cipher] -= row[0]
+        if Program(shapes.host_and_tag.rsplit(b" ", 1)[-1]).service is not Service.SMTPS:
+            self._counted[_PLAINTEXT] -= sum(row[0] for row in shapes.ended.values())
 
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Nothing: who they were is not kept."""

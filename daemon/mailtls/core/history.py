@@ -148,8 +148,9 @@ Total = tuple[Service, Outcome, Cause, str | None, str | None, str | None]
 class History:
     """Everything that was seen.
 
-    `server`: sessions charged to no peer, each with its lines. `crowds`: peers of large logs that were only
-    counted, `failing_unlisted`: how many of them failed. `statements`: what the server said of itself, the first `STATEMENTS` of them, in log order.
+    `server`: sessions charged to no peer, each with its lines. `crowds`: peers of large logs that were only counted;
+    `failing_unlisted`: how many of them failed. `statements`: what the server said of itself, the first `STATEMENTS`
+    of them, in log order.
     """
 
     peers: dict[str, PeerHistory] = field(default_factory=dict)

@@ -27,6 +27,7 @@ _ESTABLISHED = b"TLS connection established from "
 _DISCONNECT = b"]: disconnect from "
 SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
 TAILS = 10_000
+_X = 0x78  # of `postfix/smtpd[`: most lines have that tag
 PENDING = 50_000
 
 
@@ -44,8 +45,8 @@ class Skim:
         self.pending: dict[bytes, Trouble] = {}
         self.orphans: dict[bytes, tuple[bytes, bytes, int]] = {}
         self.chosen: frozenset[bytes] = frozenset()
-        self.tails: dict[bytes, dict[bytes, int]] = {}
-        self.plain: Counter[bytes] = Counter()
+        self.tails: dict[bytes, int] = {}
+        self.plain = 0
         self.failures = 0
         self.ended_tls = 0
         self.ended_refused = 0
@@ -164,58 +165,75 @@ class Skim:
     # --- second pass -----------------------------------------------------------------------------------------
 
     def count_successes(self, block: bytes, number: int) -> None:
-        """Second pass over one block: `chosen` holds the addresses that are followed one by one."""
-        find, rfind, width, chosen, tails = block.find, block.rfind, self.width, self.chosen, self.tails
+        """Second pass over one block: `chosen` holds the addresses that are followed one by one.
+
+        All lanes are counted together: these two loops run for every session of a large log.
+        """
+        find, chosen, counted = block.find, self.chosen, self.tails
         found = self.search.places(block, _ESTABLISHED)
         self.established += len(found)
         for at in found:
-            start = rfind(b"\n", 0, at) + 1
-            head_end = find(b"]: ", start + width, at)
-            if not 0 <= at - head_end - 3 <= 10:  # a trust word at most: else the words are a stranger's
+            if block[at + 32] == 0x5B:  # [: tlsproxy names no client; its lines are odd ones
                 self.established -= 1
                 continue
-            host_and_tag = block[start + width : find(b"[", start + width, at)]
-            bracket = find(b"[", at) + 1
-            client_end = find(b"]", bracket) + 1
-            end = find(b"\n", at)
+            client_end = find(b"]", at)
+            end = find(b"\n", client_end)
             tail = block[client_end:end]
-            counted = tails.get(host_and_tag)
-            if counted is None:
-                counted = tails[host_and_tag] = {}
-            if tail in counted:
+            try:
                 counted[tail] += 1
-            else:
-                self._new_tail(counted, tail)
-            if block[bracket : client_end - 1] in chosen:
-                shapes = self.lane(host_and_tag)
-                shapes.count(shapes.established, block[at:end], number, SHAPES)
+            except KeyError:
+                self._new_tail(tail)
+            if block[find(b"[", at) + 1 : client_end] in chosen:
+                self._follow(block, at, end, number)
         self._count_ends(block, number)
 
     def _count_ends(self, block: bytes, number: int) -> None:
-        find, rfind, width, chosen = block.find, block.rfind, self.width, self.chosen
-        refused = ended = 0
+        find, chosen = block.find, self.chosen
+        refused = ended = plain = 0
         for at in self.search.places(block, _DISCONNECT):
-            bracket = find(b"[", at) + 1
-            client_end = find(b"]", bracket) + 1
             end = find(b"\n", at)
-            starttls = find(b" starttls=", client_end, end)
+            starttls = find(b" starttls=", at + 24, end)
             if starttls >= 0:
                 ended += 1
-                if block.startswith(b" starttls=0/", starttls):
-                    refused += 1
+                refused += block.startswith(b" starttls=0/", starttls)
+            elif block[find(b"/smtpd[", at - 16, at) - 1] == _X:
+                plain += 1
             else:
-                start = rfind(b"\n", 0, at) + 1
-                self.plain[block[start + width : find(b"[", start + width, at)]] += 1
-            if block[bracket : client_end - 1] in chosen:
-                start = rfind(b"\n", 0, at) + 1
-                if find(b"]: ", start + width, at + 3) == at:
-                    host_and_tag = block[start + width : find(b"[", start + width, at)]
-                    self._end_followed(host_and_tag, block[at + 3 : end], number)
+                self._plain_elsewhere(block, at)
+            if block[find(b"[", at + 19) + 1 : find(b"]", at + 19)] in chosen:
+                self._follow(block, at, end, number)
+        self.plain += plain
         self.ended_tls += ended - refused
         self.ended_refused += refused
 
-    def _new_tail(self, counted: dict[bytes, int], tail: bytes) -> None:
-        if len(counted) >= TAILS or tail[:2] != b": ":  # ports and SNI names make every tail another
+    def _plain_elsewhere(self, block: bytes, at: int) -> None:
+        """An end without STARTTLS at a service of another name: in wrapper mode it is no plaintext session."""
+        head = self._head(block, at)
+        if head is not None and Program(head.rsplit(b" ", 1)[-1]).service is not Service.SMTPS:
+            self.plain += 1
+
+    def _head(self, block: bytes, at: int) -> bytes | None:
+        """`host tag` of the line that has `]: ` at this place, or a trust word before it; None: a stranger's words."""
+        start = block.rfind(b"\n", 0, at) + 1 + self.width
+        head_end = block.find(b"]: ", start, at + 3)
+        if head_end < 0 or at - head_end > 13:
+            return None
+        return block[start : block.find(b"[", start, head_end)]
+
+    def _follow(self, block: bytes, at: int, end: int, number: int) -> None:
+        """Count a line of a chosen address by its text."""
+        head = self._head(block, at)
+        if head is None:
+            return
+        if block[at] != 0x5D:  # ]
+            shapes = self.lane(head)
+            shapes.count(shapes.established, block[at:end], number, SHAPES)
+        else:
+            self._end_followed(head, block[at + 3 : end], number)
+
+    def _new_tail(self, tail: bytes) -> None:
+        counted = self.tails
+        if len(counted) >= TAILS or tail[:3] != b"]: ":  # ports and SNI names make every tail another
             match = SUITE.search(tail)
             tail = match[0] if match is not None else b""
         counted[tail] = counted.get(tail, 0) + 1
@@ -262,11 +280,9 @@ class Skim:
         if later is not None:
             for host_and_tag, shapes in later.lanes.items():
                 self.lane(host_and_tag).join_rows(shapes, offset)
-            for host_and_tag, counted in later.tails.items():
-                mine = self.tails.setdefault(host_and_tag, {})
-                for tail, count in counted.items():
-                    mine[tail] = mine.get(tail, 0) + count
-            self.plain.update(later.plain)
+            for tail, count in later.tails.items():
+                self.tails[tail] = self.tails.get(tail, 0) + count
+            self.plain += later.plain
             self.mails.update(later.mails)
             self.established += later.established
             self.ended_tls += later.ended_tls
@@ -284,9 +300,7 @@ class Skim:
     def understood(self) -> int:
         """How many lines said something of TLS."""
         logins: int = sum(row[0] for row in self.logins.logins.values())
-        return (
-            self.established + self.ended_tls + self.ended_refused + sum(self.plain.values()) + self.failures + logins
-        )
+        return self.established + self.ended_tls + self.ended_refused + self.plain + self.failures + logins
 
     @property
     def regular(self) -> bool:
@@ -295,13 +309,11 @@ class Skim:
         unseen_refusals = self.ended_refused - self.failures
         return unseen_successes <= 20 + self.ended_tls // 100 and unseen_refusals <= 20 + self.ended_refused // 100
 
-    def suites(self) -> Counter[tuple[Program, str, str]]:
-        """Count all successes by program, version and cipher, those of followed peers too."""
-        found: Counter[tuple[Program, str, str]] = Counter()
-        for host_and_tag, counted in self.tails.items():
-            program = Program(host_and_tag.rsplit(b" ", 1)[-1])
-            for tail, count in counted.items():
-                match = SUITE.search(tail)
-                if match is not None:
-                    found[program, match[1].decode(), match[2].decode("ascii", "replace")] += count
+    def suites(self) -> Counter[tuple[str, str]]:
+        """Count all successes by version and cipher, those of followed peers too."""
+        found: Counter[tuple[str, str]] = Counter()
+        for tail, count in self.tails.items():
+            match = SUITE.search(tail)
+            if match is not None:
+                found[match[1].decode(), match[2].decode("ascii", "replace")] += count
         return found

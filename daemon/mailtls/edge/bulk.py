@@ -222,7 +222,7 @@ _SHAPES = (
     "read", "understood", "left_out",
 )  # fmt: skip
 _FAILURES = ("odd", "alerts", "orphans", "failures")
-_SUCCESSES = ("tails", "established", "ended_tls", "ended_refused")
+_SUCCESSES = ("tails", "plain", "established", "ended_tls", "ended_refused")
 
 
 def _to_plain(shapes: Shapes) -> tuple[Any, ...]:
@@ -256,14 +256,14 @@ def _failures_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
 
 def _successes_plain(skim: Skim) -> tuple[Any, ...]:
     lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
-    return (*(getattr(skim, name) for name in _SUCCESSES), dict(skim.plain), dict(skim.mails), lanes)
+    return (*(getattr(skim, name) for name in _SUCCESSES), dict(skim.mails), lanes)
 
 
 def _successes_from_plain(skim: Skim, plain: tuple[Any, ...]) -> Skim:
     later = Skim(skim.width)
     for name, value in zip(_SUCCESSES, plain, strict=False):
         setattr(later, name, value)
-    ended, mails, lanes = plain[-3:]
-    later.plain, later.mails = Counter(ended), Counter(mails)
+    mails, lanes = plain[-2:]
+    later.mails = Counter(mails)
     later.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
     return later

@@ -164,8 +164,9 @@ class LogReader:
         return sorted(calendars, key=lambda pair: _first_moment(*pair) or start)
 
     def _say_inferred(self, file: LogFile, calendar: Calendar) -> None:
+        source = "today" if file.path == "-" else "the file's last change"
         self.warnings.append(
-            f"{file.name} has stamps without a year: taken from the file's last change"
+            f"{file.name} has stamps without a year: taken from {source}"
             f" ({calendar.reference:%Y-%m-%d}), in this machine's time zone."
         )
 

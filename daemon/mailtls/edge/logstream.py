@@ -149,7 +149,9 @@ class LogFile:
         source = _Rewound(self, stream, first)
         try:
             with _decompressor(kind, source, self) as text:
-                while block := text.read(BLOCK):
+                # read1 gives what there is: read would lose the last block of a truncated file
+                read = getattr(text, "read1", text.read)
+                while block := read(BLOCK):
                     yield block
         except EOFError:
             self.warnings.append(f"{self.name} is a truncated {kind} file: what came before its end was read.")
