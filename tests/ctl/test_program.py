@@ -122,7 +122,11 @@ def test_a_log_that_cannot_be_opened_is_one_sentence_with_its_name(
 
 def test_a_log_that_may_not_be_read_is_one_sentence_that_says_so(log: Path) -> None:
     log.chmod(0)
-    mortal = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    mortal = (
+        ["setpriv", "--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search"]
+        if os.geteuid() == 0
+        else []
+    )
     seen = subprocess.run([*mortal, PROGRAM, "report", log], capture_output=True, text=True, check=False)
     assert seen.returncode == 2
     assert SENTENCE.fullmatch(seen.stderr)

@@ -24,7 +24,9 @@ READER_GONE = 128 + 13  # the same for SIGPIPE
 
 def main() -> NoReturn:
     """Run the command of this process's arguments and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    output.leave()
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:

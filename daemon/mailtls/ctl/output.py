@@ -8,6 +8,7 @@ sentence. Nothing here needs Rich: `report --format json` must not pay for it.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable
 
@@ -46,6 +47,19 @@ def _put(text: str) -> None:
         raise
     except OSError as error:
         raise StoreError(f"standard output cannot be written: {error.strerror}; the report is incomplete") from error
+
+
+def leave() -> None:
+    """Get rid of what standard output did not take: Python would try again at exit, and complain in its own words."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def complain(sentence: str) -> None:
