@@ -86,15 +86,37 @@ class Crowd:
 
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Yield the verdicts of all peers that were not settled."""
-        found: dict[tuple[str, str | None, Verdict], Tally] = {}
-        for session, count, last in chain(
-            self._troubles(), self._login_sessions(None), self._established(None), self._ended(None)
-        ):
+        alike: dict[tuple[str, str | None, Verdict], Tally] = {}
+        for session, count, last in chain(self._troubles(), self._login_sessions(None)):
             if session.peer is not None:
                 key = (session.peer.ip, session.peer.name, verdict_of(session))
-                found.setdefault(key, Tally()).add(count, session.at, last)
-        for (ip, name, verdict), tally in found.items():
+                alike.setdefault(key, Tally()).add(count, session.at, last)
+        for (ip, name, verdict), tally in alike.items():
             yield ip, name, verdict, tally
+        alike.clear()
+        for session, count, last in chain(self._established(None, by_mail=False), self._ended_alike()):
+            if session.peer is not None:
+                yield session.peer.ip, session.peer.name, verdict_of(session), Tally(count, session.at, last)
+
+    def _ended_alike(self) -> Iterator[_Counted]:
+        """Plaintext sessions of a client are one row, whatever their statistics."""
+        plain: dict[bytes, Row] = {}
+        for key, row in self._shapes.ended.items():
+            if row[0] <= 0 or not self._wanted(_ip(key), None):
+                continue
+            if b" starttls=" in key or b" commands=0/0" in key:
+                yield from self._end(key, row)
+                continue
+            who = key[: key.find(b"]") + 1]
+            known = plain.get(who)
+            if known is None:
+                plain[who] = [*row[:4], key]
+            else:
+                known[0] += row[0]
+                known[1] = min(known[1], row[1])
+                known[2] = max(known[2], row[2])
+        for row in plain.values():
+            yield from self._end(row[4], row)
 
     def totals(self) -> Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]]:
         """Count the sessions of peers that were not settled: by service, outcome, cause, reason, version and cipher."""
@@ -135,7 +157,7 @@ class Crowd:
     def _wanted(self, ip: bytes, chosen: set[bytes] | None) -> bool:
         return ip in chosen if chosen is not None else ip not in self._settled
 
-    def _established(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+    def _established(self, chosen: set[bytes] | None, *, by_mail: bool = True) -> Iterator[_Counted]:
         for key, (count, first, last, mails, _) in self._shapes.established.items():
             if count > 0 and self._wanted(_ip(key), chosen):
                 version, cipher = self._suite(key)
@@ -143,6 +165,7 @@ class Crowd:
                     self._moment(first, 0), _peer(key[32:]), self._program.service, self._program.door,
                     Outcome.TLS_OK, Cause.NONE, tls_version=version, cipher=cipher,
                 )  # fmt: skip
+                mails = mails if by_mail else 0
                 if count > mails:
                     yield session, count - mails, self._moment(last, 1)
                 if mails:
