@@ -29,6 +29,7 @@ SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
 TAILS = 10_000
 _X = 0x78  # of `postfix/smtpd[`: most lines have that tag
 PENDING = 50_000
+AROUND = 16  # lines of one process looked at, back and on
 
 
 class Skim:
@@ -135,31 +136,27 @@ class Skim:
         text = self._before[-1] + block
         at += len(self._before[-1])
         mark = source + b"]: "
-        lines: deque[bytes] = deque()
+        behind = text.find(b"\n", at)
+        lines: deque[bytes] = deque((text[at:behind],))
         place = at
-        for _ in range(16):
+        for _ in range(AROUND):
             place = text.rfind(mark, 0, place)
-            if place < 0:
-                break
-            line = text[text.rfind(b"\n", 0, place) + 1 : text.find(b"\n", place)]
-            if b"]: disconnect from " in line:
+            line = _line_at(text, place)
+            if line is None or b"]: disconnect from " in line:
                 break
             lines.appendleft(line)
             if b"]: connect from " in line:
                 break
-        place = text.find(b"\n", at)
-        lines.append(text[at:place])
-        for _ in range(16):
+        place = behind
+        for _ in range(AROUND):
             place = text.find(mark, place)
-            if place < 0:
-                break
-            line = text[text.rfind(b"\n", 0, place) + 1 : text.find(b"\n", place)]
-            if b"]: connect from " in line:
+            line = _line_at(text, place)
+            if line is None or b"]: connect from " in line:
                 break
             lines.append(line)
             if b"]: disconnect from " in line:
                 break
-            place = text.find(b"\n", place)
+            place += len(mark)
         return list(lines)
 
     # --- second pass -----------------------------------------------------------------------------------------
@@ -317,3 +314,8 @@ class Skim:
             if match is not None:
                 found[match[1].decode(), match[2].decode("ascii", "replace")] += count
         return found
+
+
+def _line_at(text: bytes, place: int) -> bytes | None:
+    """The line that this place is in; None for no place (-1)."""
+    return text[text.rfind(b"\n", 0, place) + 1 : text.find(b"\n", place)] if place >= 0 else None
