@@ -64,8 +64,7 @@ _REASON_CAUSES = {
     0x18C: Cause.PEER_TOO_OLD,  # version too low
     0x0FE: Cause.PEER_TOO_OLD,  # unknown ssl version
     0x0C1: Cause.NO_SHARED_CIPHER,  # no shared cipher
-    0x0B7: Cause.NO_SHARED_CIPHER,  # no ciphers specified
-    0x0B8: Cause.NO_SHARED_CIPHER,  # no cipher match
+    0x0B9: Cause.SERVER_MISCONFIGURED,  # no cipher match: the list of the server is empty
     0x065: Cause.NO_SHARED_GROUP_OR_SIGALG,  # no suitable key share
     0x076: Cause.NO_SHARED_GROUP_OR_SIGALG,  # no suitable signature algorithm
     0x178: Cause.NO_SHARED_GROUP_OR_SIGALG,  # no shared signature algorithms
@@ -74,7 +73,7 @@ _REASON_CAUSES = {
     0x09B: Cause.NOT_TLS,  # https proxy request
     0x10B: Cause.NOT_TLS,  # wrong version number
     0x126: Cause.NETWORK_CUT,  # unexpected eof while reading
-    0x0C8: Cause.SERVER_MISCONFIGURED,  # null ssl method passed
+    0x0C4: Cause.SERVER_MISCONFIGURED,  # null ssl method passed
     0x0BF: Cause.SERVER_MISCONFIGURED,  # no protocols available
     0x0B3: Cause.SERVER_MISCONFIGURED,  # no certificate set
     0x0EA: Cause.SERVER_MISCONFIGURED,  # callback failed: the SNI table could not be read
