@@ -192,14 +192,6 @@ def test_a_truncated_archive_gives_what_was_readable(tmp_path: Path) -> None:
     assert [warning for warning in warnings if "truncated" in warning]
 
 
-@pytest.mark.parametrize("position", [0, 1])
-def test_one_file_that_is_missing_is_one_sentence(tmp_path: Path, position: int) -> None:
-    paths = [written(tmp_path / "mail.log", lines_of(1))]
-    paths.insert(position, str(tmp_path / "missing"))
-    with pytest.raises(InputError, match="does not exist"):
-        read_history(paths)
-
-
 def test_progress_goes_up_to_the_size_of_all_files(tmp_path: Path) -> None:
     paths = [
         written(tmp_path / name, [line for second in range(60) for line in lines_of(second)]) for name in ("a", "b")
@@ -245,3 +237,18 @@ def test_strangers_words_are_no_header_in_a_log_of_any_size(
     found = rows(history)
     assert ("192.0.2.1", "tls_failed", "no shared cipher", 120) in found
     assert [row for row in found if row[0] == "192.0.2.8"] == []
+
+
+def test_what_can_be_read_of_several_files_is_reported(tmp_path: Path) -> None:
+    good = written(tmp_path / "mail.log", lines_of(1))
+    history, warnings = read_history([str(tmp_path / "missing.log"), good, str(tmp_path)])
+    assert rows(history) == [("192.0.2.1", "tls_failed", "no shared cipher", 1)]
+    said = [warning for warning in warnings if "The other files were read." in warning]
+    assert len(said) == 2
+    assert "missing.log does not exist" in said[0]
+    assert "is a directory" in said[1]
+
+
+def test_if_none_of_several_files_can_be_read_that_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.log does not exist"):
+        read_history([str(tmp_path / "a.log"), str(tmp_path / "b.log")])

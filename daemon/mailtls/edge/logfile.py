@@ -18,6 +18,7 @@ from mailtls.core.session import Session
 from mailtls.core.stamp import Calendar
 from mailtls.edge.bulk import Bulk
 from mailtls.edge.logstream import LogFile
+from mailtls.errors import InputError
 
 Progress = Callable[[int, int], None]
 
@@ -93,6 +94,7 @@ class LogReader:
 
         With a history, what large logs hold goes into it, or into `crowds`, and is not yielded.
         """
+        self._leave_out_unreadable()
         for file, calendar in self._in_order():
             self.assembler.calendar = calendar
             if history is None or self._since or self._until or not self._in_bulk(file, calendar, history):
@@ -106,6 +108,21 @@ class LogReader:
                 f"None of the {self.assembler.lines.read} lines read speaks of inbound TLS: is this the log of"
                 " Postfix's smtpd or of Dovecot's login processes?"
             )
+
+    def _leave_out_unreadable(self) -> None:
+        """Of several files those that can be read are read; the others are a warning each. None at all: InputError."""
+        readable: list[LogFile] = []
+        refused: list[InputError] = []
+        for file in self.files:
+            try:
+                file.probe()
+                readable.append(file)
+            except InputError as error:
+                refused.append(error)
+        if refused and not readable:
+            raise refused[0]
+        self.warnings.extend(f"{error} The other files were read." for error in refused)
+        self.files = readable
 
     def _in_bulk(self, file: LogFile, calendar: Calendar, history: History) -> bool:
         feed = self.assembler.feed

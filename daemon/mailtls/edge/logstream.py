@@ -72,6 +72,11 @@ class LogFile:
         """Tell whether this is a file on disk, which can be read twice."""
         return self.path != "-" and Path(self.path).is_file()
 
+    def probe(self) -> None:
+        """Open and close it, unless it is a pipe: those can be opened only once. Raises InputError."""
+        if self.path != "-" and not Path(self.path).is_fifo():
+            self._open().close()
+
     def calendar(self) -> Calendar:
         """Years and zones for stamps without: the file's last change, and this machine's zone."""
         try:
