@@ -286,6 +286,21 @@ def test_a_process_that_says_its_tls_is_broken_is_left_to_the_assembler() -> Non
     assert [session.reason for session in by_lines(lines).server] == ["No such file or directory"]
 
 
+def test_failures_of_a_process_without_its_chain_file_are_not_charged_to_the_peer() -> None:
+    head = "Nov 20 10:00:00 mx1 postfix/smtpd[1]:"
+    lines = [
+        line.encode()
+        for line in (
+            f"{head} warning: error opening chain file: /x.pem: No such file or directory",
+            f"{head} warning: TLS library problem: error:80000002:system library::No such file or directory:x.c:308:",
+            *(f"{head} {text}" for text in failure("mx.example[192.0.2.1]")),
+        )
+    ]
+    expected = rows_of(by_lines(lines))
+    assert {verdict.outcome for _, verdict in expected} == {"server_tls_broken"}
+    assert rows_of(through_sieve(lines, [[lines]])) == expected
+
+
 def test_rows_can_be_rebuilt_from_shapes() -> None:
     assert shape.delivered(b"disconnect from a[192.0.2.1] ehlo=1 bdat=2 quit=1")
     assert not shape.delivered(b"disconnect from a[192.0.2.1] ehlo=1 data=0/1 quit=1")

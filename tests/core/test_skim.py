@@ -120,3 +120,15 @@ def test_an_alert_behind_a_success_is_the_failure_of_that_session() -> None:
 def test_a_log_whose_successes_are_not_logged_is_not_regular(kinds: tuple, regular: bool) -> None:
     lines = log_of(6, 300, kinds)
     assert skimmed(lines, 200, 2)[1].regular is regular
+
+
+def test_failures_of_a_process_without_its_chain_file_are_not_charged_to_the_peer() -> None:
+    head = "Nov 20 10:00:00 mx1 postfix/smtpd[1]:"
+    said = (
+        "warning: error opening chain file: /x.pem: No such file or directory",
+        "warning: TLS library problem: error:80000002:system library::No such file or directory:x.c:308:",
+    )
+    lines = [f"{head} {text}".encode() for text in (*said, *failure("mx.example[192.0.2.1]"))]
+    history, _ = skimmed(lines, 50, 9)
+    outcomes = {verdict.outcome for ip, _, verdict, _ in history.rows() if ip == "192.0.2.1"}
+    assert outcomes == {"server_tls_broken"}

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from mailtls.core.postfixlog import FAULT_MARKS
+
 _MARKS = re.compile(
     rb"L(?:S(?: (?:(library problem: )|handshake failed|support|connection established from \[)|([,:\n]| handshaking))"
     rb"|(_accept error from )| server c|v[23]'|: Stacked)"
@@ -73,6 +75,8 @@ class Marks:
                 end = len(block)
             if kind == _LOGIN:
                 self.logins.append(Login(start, at, end))
+            elif kind == _LIBRARY and block.find(b"SSL routines", at, end) < 0:
+                self._add_fault(block, start, end)
             elif kind == _ACCEPT or (kind == _LIBRARY and block.find(b"/tlsproxy[", start, at) < 0):
                 self.handshakes.append(block[start:end])
             else:
@@ -89,6 +93,15 @@ class Marks:
             if following >= 0:
                 start = block.rfind(b"\n", 0, following) + 1
                 self.odd.append(block[start : block.find(b"\n", following)])
+
+    def _add_fault(self, block: bytes, start: int, end: int) -> None:
+        """A file of the server is the trouble: the line before, of the same process, may say so without an L."""
+        source_end = block.find(b"]: ", start, end)
+        source = block[block.rfind(b" ", start, max(source_end, start)) : source_end + 3]
+        before = block.rfind(source, 0, start)
+        if before >= 0 and any(mark in block[before : block.find(b"\n", before)] for mark in FAULT_MARKS):
+            self._add_odd(block, block.rfind(b"\n", 0, before) + 1, block.find(b"\n", before))
+        self._add_odd(block, start, end)
 
     def _find_rare(self, block: bytes) -> None:
         at = block.find(b"\\")

@@ -42,6 +42,8 @@ _PROXY_PEER = re.compile(rb"TLS handshake failed for service=\S{1,64} peer=(\[[0
 # tls/tls_server.c, tls/tls_certkey.c, tls/tls_misc.c, smtpd/smtpd.c: warnings that end in "disabling TLS support",
 # and those of old versions that mean the same
 STATEMENT_MARKS = (b"disabling TLS support", b"No server certs available")
+# What a process says once and means for all its sessions; large logs look for these.
+FAULT_MARKS = (*STATEMENT_MARKS, b"error opening chain file")
 _OLD_STATEMENTS = (
     b"cannot get private key from file",
     b"cannot get certificate from file",

@@ -9,10 +9,10 @@ Only the lane (host and tag of smtpd) that has most lines goes this way. Lines o
 and whatever is rare (`odd`) are handed to the assembler in full. Not for small logs, other header forms, or Postfix
 before 3.0 (no statistics): there every line goes through the assembler.
 
-BUGS: times of successful and plaintext sessions are those of their block (256 kB), failed handshakes have exact
-ones. After a
-lost `disconnect` line the next plaintext session of that process may go uncounted. Dovecot's fatal lines that do not
-name a protocol are only seen by the assembler.
+BUGS: a process that says in the first half of a log that its TLS is broken is not known in the second. Times of
+successful and plaintext sessions are those of their block (256 kB), failed handshakes have exact ones. After a lost
+`disconnect` line the next plaintext session of that process may go uncounted. Dovecot's fatal lines that do not name
+a protocol are only seen by the assembler.
 
 SECURITY: keys are strangers' text: at most `SHAPES` of each kind are kept, what is beyond is counted as left out.
 """
@@ -23,7 +23,7 @@ import re
 from collections import Counter, deque
 
 from mailtls.core.marks import Marks
-from mailtls.core.postfixlog import STATEMENT_MARKS
+from mailtls.core.postfixlog import FAULT_MARKS
 from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
 SHAPES = 120_000
@@ -137,7 +137,7 @@ class Sieve:
             shapes.trouble[pid] = Trouble(pid, [text], [line], self._stamp(line, number))
         elif text.startswith(b"warning"):
             line = _line_of(self._prefix + pid + b"]: ", text, found)
-            if pid in shapes.broken:
+            if session is None and pid in shapes.broken:
                 shapes.odd.extend([line] if line else [])
             elif session is None:
                 self._reason_alone(pid, text, line, number)
@@ -228,7 +228,7 @@ class Sieve:
             shapes.count(shapes.logins, key, number, SHAPES)
         for line in marks.odd:
             shapes.add_odd(line)
-            if line.startswith(self._prefix, self._width) and any(mark in line for mark in STATEMENT_MARKS):
+            if line.startswith(self._prefix, self._width) and any(mark in line for mark in FAULT_MARKS):
                 shapes.broken.add(line[self._width + len(self._prefix) : line.find(b"]: ")])
         return deque(marks.handshakes)
 

@@ -18,7 +18,7 @@ from collections import Counter, deque
 
 from mailtls.core.cause import Service
 from mailtls.core.marks import Marks
-from mailtls.core.postfixlog import Program
+from mailtls.core.postfixlog import FAULT_MARKS, Program
 from mailtls.core.search import PLAIN, Search
 from mailtls.core.shape import MAILS, Shapes, Trouble, delivered
 from mailtls.core.sieve import SHAPES
@@ -44,6 +44,7 @@ class Skim:
         self.odd: list[bytes] = []
         self.alerts: list[list[bytes]] = []
         self.pending: dict[bytes, Trouble] = {}
+        self.broken: set[bytes] = set()
         self.orphans: dict[bytes, tuple[bytes, bytes, int]] = {}
         self.chosen: frozenset[bytes] = frozenset()
         self.tails: dict[bytes, int] = {}
@@ -75,7 +76,10 @@ class Skim:
                 self.logins.count(self.logins.logins, key, number, SHAPES)
             elif login.is_one(block):
                 self.odd.append(block[login.start : login.end])
-        self.odd.extend(marks.odd)
+        for line in marks.odd:
+            self.odd.append(line)
+            if any(mark in line for mark in FAULT_MARKS) and len(self.broken) < PENDING:
+                self.broken.add(line[self.width : line.find(b"]: ")])
         for line in marks.handshakes:
             self._handshake(line, block)
         while len(self.pending) > PENDING:
@@ -90,6 +94,9 @@ class Skim:
         if not source.endswith(b"smtpd", 0, max(name, 0)):
             return
         text = line[end + 3 :]
+        if source in self.broken:
+            self.odd.append(line)  # whatever the reason sounds like, it is not the peer's: the assembler knows
+            return
         if text.startswith(b"SSL_accept error from "):
             before = self.pending.pop(source, None)
             if before is not None:
@@ -100,13 +107,15 @@ class Skim:
             else:
                 self._close(session, source[:name])
             return
+        if not text.startswith(b"warning: TLS library problem"):
+            return
         session_open = self.pending.pop(source, None)
         if session_open is not None:
             session_open.messages.append(text)
             session_open.lines.append(line)
             session_open.stamp = line[: self.width - 1]
             self._close(session_open, source[:name])
-        elif text.startswith(b"warning: TLS library problem"):
+        else:
             self._reason_alone(source, text, line, block)
 
     def _close(self, session: Trouble, host_and_tag: bytes | None = None) -> None:
