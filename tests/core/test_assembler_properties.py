@@ -59,8 +59,12 @@ def test_a_log_that_begins_late_and_ends_early_charges_nobody_else(log: Log, dat
 @settings(max_examples=150, phases=[Phase.generate])
 @given(logs(), st.randoms(use_true_random=False), st.sampled_from([0.05, 0.2, 0.5]))
 def test_lost_lines_charge_nobody_else(log: Log, chance: Random, share: float) -> None:
+    """The first line of each process stays: a reason that is the first line of all may be of a session before the log
+    or of one whose other lines are lost, and no line tells which (the corpus has the former)."""
     world, units = log
-    nobody_else_is_charged(world, read(lines_of([unit for unit in units if chance.random() >= share])), whole=False)
+    firsts = {id(process[0]) for process in world.processes if process}
+    kept = [unit for unit in units if id(unit) in firsts or chance.random() >= share]
+    nobody_else_is_charged(world, read(lines_of(kept)), whole=False)
 
 
 @settings(max_examples=150, phases=[Phase.generate])
