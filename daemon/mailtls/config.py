@@ -1,0 +1,178 @@
+"""mailtls.toml: what the operator sets, and the places that follow from it.
+
+`root` moves every place at once, so that a private instance runs beside the real one. Nothing is asked of the file:
+without one the defaults hold.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mailtls.core.operatorfile import parse_operator_file
+from mailtls.core.rule import Duration, Table
+from mailtls.errors import ConfigError
+
+PLACE = "/etc/mailtls/mailtls.toml"
+VARIABLE = "MAILTLS_CONFIG"
+LARGEST = 1024 * 1024  # bytes
+
+
+class LogSettings(Table):
+    """Where the mail log is. Both may be used; without `files` and with `journal = false` nothing is followed."""
+
+    files: tuple[str, ...] = ("/var/log/mail.log",)
+    """Files to follow, through rotation; they need not exist yet."""
+    journal: bool = False
+    """Follow the systemd journal as well (`journalctl -f`), for machines without a log file."""
+    journal_match: tuple[str, ...] = ("SYSLOG_FACILITY=2",)
+    """Matches for journalctl(1); the mail facility."""
+    silent_after: Duration = timedelta(hours=1)
+    """A log that says nothing for so long is reported as silent."""
+
+
+class StoreSettings(Table):
+    """How long is remembered what."""
+
+    peers: Duration = timedelta(days=400)
+    """Addresses that were not seen for so long are forgotten, with their counts and decisions."""
+    strangers: Duration = timedelta(days=30)
+    """Addresses that never got mail or a handshake through are forgotten so long after they were last seen."""
+
+
+class MetricsSettings(Table):
+    """Where Prometheus asks."""
+
+    listen: str = "127.0.0.1:9811"
+    """Address and port; empty: nowhere."""
+
+
+class UserSettings(Table):
+    """Who is who on the keeper's socket: names, or numbers as text."""
+
+    daemon: str = "mailtls"
+    admins: str = "mailtls-admin"
+
+
+class PostfixSettings(Table):
+    """What the port-25 service of Postfix does by itself: the map's values are unions with it (docs/setup.md)."""
+
+    config_directory: str = "/etc/postfix"
+    """Under `root`; the tables lie in `mailtls/` below it."""
+    table_type: Literal["lmdb", "hash"] = "lmdb"
+    discard_keywords: tuple[str, ...] = ()
+    """smtpd_discard_ehlo_keywords of the service: what it hides from everybody."""
+    discard_maps: tuple[str, ...] = ()
+    """The operator's own tables of smtpd_discard_ehlo_keyword_address_maps, `type:name`, in their order."""
+    security_level: Literal["none", "may", "encrypt"] = "may"
+    """smtpd_tls_security_level of the service; with `encrypt` no STARTTLS can be hidden."""
+
+
+class Config(Table):
+    """The whole file."""
+
+    root: str = "/"
+    policy: str = "/etc/mailtls/policies/default.toml"
+    """Under `root`."""
+    log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    users: UserSettings = UserSettings()
+    postfix: PostfixSettings = PostfixSettings()
+    quiet: Annotated[bool, Field(strict=True)] = False
+    """Log only what needs a person."""
+
+    @property
+    def places(self) -> Places:
+        """Every path that is used, under `root`."""
+        return Places(Path(self.root), self)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths; all follow from `root`."""
+
+    root: Path
+    config: Config
+
+    def under(self, path: str) -> Path:
+        """Put an absolute path under the root."""
+        return self.root / path.lstrip("/")
+
+    @property
+    def policy(self) -> Path:
+        """The policy file."""
+        return self.under(self.config.policy)
+
+    @property
+    def state(self) -> Path:
+        """mailtlsd's own directory."""
+        return self.under("/var/lib/mailtls")
+
+    @property
+    def database(self) -> Path:
+        """mailtlsd's memory."""
+        return self.state / "mailtls.db"
+
+    @property
+    def run(self) -> Path:
+        """mailtlsd's sockets."""
+        return self.under("/run/mailtls")
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self.run / "control.sock"
+
+    @property
+    def keeper_state(self) -> Path:
+        """The keeper's own directory: its ledger, and last good copies."""
+        return self.under("/var/lib/mailtls-keeper")
+
+    @property
+    def keeper_socket(self) -> Path:
+        """The keeper's socket."""
+        return self.under("/run/mailtls-keeper") / "keeper.sock"
+
+    @property
+    def tables(self) -> Path:
+        """The directory of the tables that Postfix reads; owned by root, with every parent."""
+        return self.under(self.config.postfix.config_directory) / "mailtls"
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """The log files."""
+        return tuple(self.under(path) for path in self.config.log.files)
+
+
+def read_config(path: str | None = None) -> Config:
+    """Read the file that is named, or that `MAILTLS_CONFIG` names, or the usual one if it is there.
+
+    A file that is named must exist. Raises ConfigError with one sentence.
+    """
+    named = path or os.environ.get(VARIABLE)
+    place = Path(named or PLACE)
+    if named is None and not place.exists():
+        return Config()
+    return parse_operator_file(Config, _text(place), str(place))
+
+
+def _text(place: Path) -> str:
+    try:
+        with place.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        why = (error.strerror or "it cannot be read").lower()
+        raise ConfigError(f"{place}: {why}; check --config and {VARIABLE}, or run as root.") from error
+    if len(content) > LARGEST:
+        raise ConfigError(f"{place}: this is larger than 1 MB, and no configuration is; check the name.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{place}, line {line}: this is not UTF-8 text; save it as UTF-8.") from error

@@ -1,0 +1,184 @@
+"""What is said over mailtlsd's control socket: one JSON object a line, a reply for every request.
+
+Everything here only asks: waivers are granted and withdrawn by the keeper, over a connection that mailtlsctl opens
+itself. The replies are also what the commands print with `--json`: their fields are stable (docs/control.md).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, TypeAdapter
+
+from mailtls.core.action import Action
+from mailtls.core.cause import Cause
+from mailtls.core.keeperprotocol import Fault, LiveWaiver, Message, Step
+from mailtls.core.level import Level
+
+LONGEST_REQUEST = 16 * 1024
+LONGEST_REPLY = 64 * 1024 * 1024
+
+Limit = Annotated[int, Field(ge=1, le=100_000)]
+Whom = Annotated[str, Field(max_length=300)]
+
+
+class AskStatus(Message):
+    """How do you fare?"""
+
+    op: Literal["status"] = "status"
+
+
+class AskPeers(Message):
+    """Whom do you know? The latest first. `whom`: an address, a network, a name or `.domain`."""
+
+    op: Literal["peers"] = "peers"
+    failing: bool = False
+    whom: Whom | None = None
+    limit: Limit = 1000
+
+
+class AskExplain(Message):
+    """What do you know of this peer, and why was decided what was decided?"""
+
+    op: Literal["explain"] = "explain"
+    whom: Whom
+
+
+class AskWaivers(Message):
+    """Which waivers stand?"""
+
+    op: Literal["waivers"] = "waivers"
+
+
+class AskHistory(Message):
+    """What was decided and done? The latest first."""
+
+    op: Literal["history"] = "history"
+    whom: Whom | None = None
+    limit: Limit = 200
+
+
+class AskWatch(Message):
+    """Tell everything as it happens, until the connection is closed."""
+
+    op: Literal["watch"] = "watch"
+
+
+Question = Annotated[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskWatch, Field(discriminator="op")]
+QUESTION: TypeAdapter[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskWatch] = TypeAdapter(Question)
+
+
+class SourceStatus(Message):
+    """One log that is followed. `state`: following, waiting, silent, stalled, denied, vanished; `said`: a sentence."""
+
+    source: str
+    state: str
+    lag_seconds: float
+    lines: int
+    last_line: AwareDatetime | None = None
+    said: str = ""
+
+
+class Status(Message):
+    """How mailtlsd fares. `keeper`: reachable; `remembers`: the store takes what it is given."""
+
+    version: str
+    since: AwareDatetime
+    pid: int
+    sources: tuple[SourceStatus, ...]
+    keeper: bool
+    remembers: bool
+    policy: str
+    peers: dict[str, int]
+    waivers: dict[Level, int]
+    sessions: int
+    failures: int
+    server_fault: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+class KnownPeer(Message):
+    """One peer. `state`: ok, failing, waived, scanner, quiet; counts of sessions at all services."""
+
+    ip: str
+    name: str | None
+    state: str
+    first_seen: AwareDatetime | None
+    last_seen: AwareDatetime | None
+    sessions: int
+    failures: int
+    mails: int
+    cause: Cause | None = None
+    reason: str | None = None
+    tls_version: str | None = None
+    waiver: LiveWaiver | None = None
+
+
+class PastStep(Message):
+    """One entry of the history: a decision of the policy, or a step in a waiver's life.
+
+    `kind`: decision or waiver. `action`, `rule`: of a decision; `step`, `by`: of a waiver.
+    """
+
+    at: AwareDatetime | None
+    kind: Literal["decision", "waiver"]
+    ip: str | None
+    name: str | None = None
+    action: Action | None = None
+    rule: str | None = None
+    step: Step | None = None
+    by: str | None = None
+    cause: Cause | None = None
+    level: Level | None = None
+    until: AwareDatetime | None = None
+    reasons: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+
+
+class DayCount(Message):
+    """Sessions of one kind on one day (UTC)."""
+
+    day: str
+    service: str
+    door: str
+    outcome: str
+    cause: str
+    tls_version: str | None
+    cipher: str | None
+    sessions: int
+    mails: int
+
+
+class ExplainedKnownPeer(Message):
+    """Everything that is remembered of one peer."""
+
+    peer: KnownPeer
+    days: tuple[DayCount, ...]
+    history: tuple[PastStep, ...]
+    evidence: tuple[str, ...]
+    ruling: PastStep | None = None
+
+
+class Happening(Message):
+    """One line of the live view. `kind`: session, decision, waiver, server, source."""
+
+    at: AwareDatetime
+    kind: Literal["session", "decision", "waiver", "server", "source"]
+    ip: str | None = None
+    name: str | None = None
+    what: str
+    cause: Cause | None = None
+    level: Level | None = None
+
+
+class Answer(Message):
+    """The reply to one question; `error`: one sentence where it could not be answered."""
+
+    error: str | None = None
+    status: Status | None = None
+    peers: tuple[KnownPeer, ...] | None = None
+    explained: tuple[ExplainedKnownPeer, ...] | None = None
+    waivers: tuple[LiveWaiver, ...] | None = None
+    history: tuple[PastStep, ...] | None = None
+    happening: Happening | None = None
