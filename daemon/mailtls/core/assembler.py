@@ -25,6 +25,7 @@ from mailtls.core.logins import Logins
 from mailtls.core.logline import LogLine, split
 from mailtls.core.postfixlog import Program, read_postscreen, read_smtpd, read_tlsproxy
 from mailtls.core.printable import printable
+from mailtls.core.process import Process
 from mailtls.core.session import Session
 from mailtls.core.sessionstate import OpenSession, conclude, server_statement
 from mailtls.core.stamp import Calendar
@@ -46,38 +47,16 @@ MARKERS = (
 )
 
 
-class Process:
-    """What is remembered of one process of smtpd or tlsproxy."""
-
-    __slots__ = (
-        "broken",
-        "endpoints",
-        "library",
-        "prelude",
-        "program",
-        "says_failed",
-        "session",
-        "spoken",
-        "statement",
-    )
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.session: OpenSession | None = None
-        self.statement: OpenSession | None = None
-        self.prelude: bytes | None = None
-        self.broken: str | None = None
-        self.endpoints: dict[bytes, OpenSession] = {}
-        self.library: bytes | None = None
-        self.spoken = False
-        self.says_failed = False
-
-
 class Assembler:
-    """Feed it lines in the order of the log; it yields finished sessions."""
+    """Feed it lines in the order of the log; it yields finished sessions.
 
-    def __init__(self, calendar: Calendar) -> None:
+    `mid_log`: the lines do not begin where the log does, and what was open there is known: a process that is not
+    known has no session whose beginning is missing (`openstate`).
+    """
+
+    def __init__(self, calendar: Calendar, *, mid_log: bool = False) -> None:
         self.calendar = calendar
+        self.mid_log = mid_log
         self.lines = Lines()
         self.statements: list[Statement] = []
         self._processes: dict[bytes, Process] = {}
@@ -111,6 +90,31 @@ class Assembler:
             self._close_process(process, done)
         self._processes.clear()
         return done
+
+    def take_statements(self) -> list[Statement]:
+        """Give what the server said of itself since this was asked last."""
+        statements, self.statements = self.statements, []
+        return statements
+
+    # --- for `openstate` -------------------------------------------------------------------------------------
+
+    def processes(self) -> dict[bytes, Process]:
+        """The processes that are remembered, by `host tag[pid]`."""
+        return self._processes
+
+    def open_process(self, source: bytes, tag: bytes) -> Process:
+        """Begin to remember a process."""
+        process = self._processes[source] = Process(tag, self._program(tag))
+        process.spoken = self.mid_log
+        return process
+
+    def logins_open(self) -> tuple[dict[bytes, bytes], tuple[bytes, bytes] | None]:
+        """First lines of Dovecot's pairs whose second is still to come."""
+        return self._logins.stacked, self._logins.init_failed
+
+    def reopen_logins(self, stacked: dict[bytes, bytes], init_failed: tuple[bytes, bytes] | None) -> None:
+        """Take such first lines back."""
+        self._logins.stacked, self._logins.init_failed = stacked, init_failed
 
     def _count(self, raw: bytes, understood: bool) -> None:
         if understood:
@@ -153,7 +157,7 @@ class Assembler:
     def _process(self, line: LogLine, done: list[Session]) -> Process:
         process = self._processes.get(line.source)
         if process is None:
-            process = self._processes[line.source] = Process(self._program(line.tag))
+            process = self.open_process(line.source, line.tag)
             if len(self._processes) > PROCESSES:
                 self._close_process(self._processes.pop(next(iter(self._processes))), done)
         return process

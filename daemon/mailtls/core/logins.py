@@ -25,8 +25,8 @@ class Logins:
     """Remembers the first lines of pairs; at most `_STACKED` of them."""
 
     def __init__(self) -> None:
-        self._stacked: dict[bytes, bytes] = {}
-        self._init_failed: tuple[bytes, bytes] | None = None
+        self.stacked: dict[bytes, bytes] = {}
+        self.init_failed: tuple[bytes, bytes] | None = None
 
     def sessions(
         self, login: LoginLine, line: LogLine, raw: bytes, program: Program, calendar: Calendar
@@ -34,14 +34,14 @@ class Logins:
         """Yield the session that this line ends, if it ends one."""
         place = line.source + login.service.encode()
         if login.stacked is not None:
-            if len(self._stacked) >= _STACKED:
-                self._stacked.clear()
-            self._stacked[place] = login.stacked
+            if len(self.stacked) >= _STACKED:
+                self.stacked.clear()
+            self.stacked[place] = login.stacked
             return
         if login.init_failed and self._is_second(login):
             return
         reason, number, cause = login.reason, login.reason_number, login.cause
-        stacked = self._stacked.pop(place, None)
+        stacked = self.stacked.pop(place, None)
         if stacked is not None and reason == "Unknown error":
             error = OpenSession(b"", line.stamp)
             error.add_library(stacked, line.stamp)
@@ -64,8 +64,8 @@ class Logins:
 
     def _is_second(self, login: LoginLine) -> bool:
         again = (login.ip, login.service.encode())
-        if self._init_failed == again and login.reason == "TLS initialization failed":
-            self._init_failed = None
+        if self.init_failed == again and login.reason == "TLS initialization failed":
+            self.init_failed = None
             return True
-        self._init_failed = again
+        self.init_failed = again
         return False
