@@ -192,6 +192,13 @@ class Rooms:
         """Give the conduct of an address if it is remembered."""
         return self._proven.get(ip) or self._strangers.get(ip)
 
+    def put(self, ip: str, conduct: Conduct) -> None:
+        """Take in a conduct that was remembered elsewhere; what is known here already is newer."""
+        if self.seen(ip) is None:
+            room = self._proven if conduct.proven else self._strangers
+            room[ip] = conduct
+            self._make_room(room)
+
     def settle(self, ip: str, conduct: Conduct) -> None:
         """Move a peer that has got through to the room of the proven."""
         if conduct.proven and ip in self._strangers:
