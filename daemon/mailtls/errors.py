@@ -5,7 +5,9 @@
     ├── ProtocolError    the other side's: it sent what its protocol does not allow
     ├── PostfixError     Postfix said no: command, exit status and its own words
     ├── StoreError       memory is unavailable: a database, a full disk
-    └── InputError       a log cannot be read: missing, a directory, no permission, broken compression
+    ├── InputError       a log cannot be read: missing, a directory, no permission, broken compression
+    ├── UnreachableError a process of ours does not answer: not running, hung, or closed to this user
+    └── RefusedError     a process of ours answered, and said no: what, why, and what to do instead
 
 Each text is a sentence for an operator at two in the morning: what was seen, where, what was expected, what to do.
 Misuse of our own functions is a plain ValueError or RuntimeError and is never caught.
@@ -34,3 +36,11 @@ class StoreError(MailtlsError):
 
 class InputError(MailtlsError):
     """A log cannot be read to its end."""
+
+
+class UnreachableError(MailtlsError):
+    """The keeper or mailtlsd does not answer: it is not running, hangs, or this user may not speak to it."""
+
+
+class RefusedError(MailtlsError):
+    """The keeper or mailtlsd said no; the text is its sentence."""
