@@ -8,7 +8,7 @@ refuse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from mailtls.core.decision import Decision, Rule
 from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
-from mailtls.core.level import need_of
+from mailtls.core.level import Level, need_of
 from mailtls.core.peer import Peer
 from mailtls.core.policy import Policy
 from mailtls.core.session import Session
@@ -32,13 +32,27 @@ ROOM = 20_000
 AHEAD = timedelta(minutes=5)
 """Clocks of log hosts differ by less."""
 
+AGAIN = timedelta(days=1)
+"""What could not be given is proposed again after this."""
+
+_PROPOSALS = 10_000
+_FORGETFUL = "mailtlsd cannot read its memory, so that a good history of this peer may be forgotten: a person decides."
+
 
 class LiveDecider(Decider):
     """Feed it sessions as they end; ask `request` what its decisions want of the keeper."""
 
-    def __init__(self, policy: Policy, known: KnownPeers = NOBODY, room: int = ROOM) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        known: KnownPeers = NOBODY,
+        room: int = ROOM,
+        offered: Collection[Level] = tuple(Level),
+    ) -> None:
         super().__init__(policy, known, peers=room)
         self._live: dict[str, LiveWaiver] = {}
+        self._offered = frozenset(offered)
+        self._proposed: dict[str, datetime] = {}
         self.forgetful = False
         """The store cannot be read: good history may be forgotten, so that nothing is given automatically."""
 
@@ -48,7 +62,7 @@ class LiveDecider(Decider):
             session = replace(session, at=now)
         self._now = now if self._now is None else max(self._now, now)
         decisions = [decision for decision in self.feed(session) if decision.rule is not Rule.EXPIRED]
-        return tuple(self._or_propose(decision) for decision in decisions)
+        return tuple(kept for decision in decisions if (kept := self._or_propose(decision, now)) is not None)
 
     def obey(self, policy: Policy, known: KnownPeers) -> None:
         """Decide by another policy from now on."""
@@ -149,12 +163,23 @@ class LiveDecider(Decider):
             authority=entry.name if entry is not None else None,
         )
 
-    def _or_propose(self, decision: Decision) -> Decision:
-        if not self.forgetful or decision.action is not Action.WAIVE or self.request(decision) is None:
+    def _or_propose(self, decision: Decision, now: datetime) -> Decision | None:
+        """Turn what cannot be given into a proposal, once a day."""
+        if decision.action is not Action.WAIVE or decision.peer is None or self.request(decision) is None:
+            return decision
+        why = _FORGETFUL if self.forgetful else ""
+        if decision.level not in self._offered:
+            why = f"This needs {decision.level}, and no such door is set up here."
+        if not why:
             return decision
         self.refused(decision)
-        why = "mailtlsd cannot read its memory, so that a good history of this peer may be forgotten: a person decides."
-        return replace(decision, action=Action.PROPOSE, reasons=(why, *decision.reasons))
+        said = self._proposed.pop(decision.peer.ip, None)
+        self._proposed[decision.peer.ip] = now if said is None or now - said >= AGAIN else said
+        while len(self._proposed) > _PROPOSALS:
+            del self._proposed[next(iter(self._proposed))]
+        if said is not None and now - said < AGAIN:
+            return None
+        return replace(decision, action=Action.PROPOSE, until=None, reasons=(why, *decision.reasons))
 
     # --- what stands of a peer -------------------------------------------------------------------------------
 
