@@ -4,7 +4,8 @@
 by `shortcut` without Typer, and Rich is only loaded for what a person will read (docs/decisions/0004).
 
 Exit status: 0 done, 1 findings that were asked for (or an unknown peer), 2 usage or input that cannot be read,
-130 interrupted, 141 the reader of the output went away. Bad input is one sentence on standard error, never a traceback.
+3 mailtlsd or the keeper is not reachable, 4 refused, 130 interrupted, 141 the reader of the output went away. Bad
+input is one sentence on standard error, never a traceback.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mailtls.ctl import output
-from mailtls.errors import MailtlsError
+from mailtls.errors import MailtlsError, ProtocolError, RefusedError, UnreachableError
 
 USAGE = 2
+UNREACHABLE = 3
+REFUSED = 4
 INTERRUPTED = 128 + 2  # as a shell reports a program that SIGINT ended
 READER_GONE = 128 + 13  # the same for SIGPIPE
 
@@ -37,13 +40,20 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
     except MailtlsError as error:
         output.complain(str(error))
-        return USAGE
+        return status_of(error)
     except KeyboardInterrupt:
         output.complain("interrupted; nothing was changed")
         return INTERRUPTED
     except BrokenPipeError:
         return READER_GONE
     return status
+
+
+def status_of(error: MailtlsError) -> int:
+    """Give the exit status that an error ends with: who talks rubbish is no better than who does not answer."""
+    if isinstance(error, UnreachableError | ProtocolError):
+        return UNREACHABLE
+    return REFUSED if isinstance(error, RefusedError) else USAGE
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

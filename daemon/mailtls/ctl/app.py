@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mailtls import __version__
+from mailtls.core.level import Level
 from mailtls.core.printable import printable
 from mailtls.ctl import output
 from mailtls.ctl.shortcut import ReportOrder
@@ -27,8 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Say per peer why TLS of incoming mail fails, and what to do. Reads logs of Postfix and Dovecot; needs "
-    "no root, no daemon, no configuration.",
+    help="Say per peer why TLS of incoming mail fails, and let those in that cannot do better. report, simulate and "
+    "explain --log read logs of Postfix and Dovecot, and need no root, no daemon, no configuration; the others ask "
+    "mailtlsd, and allow-legacy and revoke the keeper.",
     epilog="See mailtlsctl(1).  Shell completion: mailtlsctl --install-completion",
 )
 
@@ -46,6 +48,10 @@ Logs = Annotated[list[str], typer.Argument(metavar="LOG", hidden=True)]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Only lines from TIME on: {_TIME}")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only lines up to TIME, written likewise.")]
+ConfigFile = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another mailtls.toml than usual.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="At most N, the latest.")]
+PeerArgument = Annotated[str, typer.Argument(metavar="PEER", hidden=True)]
+OptionalPeer = Annotated[str | None, typer.Argument(metavar="PEER", hidden=True)]
 
 
 def obey(arguments: Sequence[str]) -> int:
@@ -116,30 +122,39 @@ def report(
 
 @app.command()
 def explain(
-    peer: Annotated[str, typer.Argument(metavar="PEER", hidden=True)],
+    peer: PeerArgument,
     logs: Annotated[
-        list[str], typer.Option("--log", metavar="LOG", help="A log file, as for report; may be repeated.")
-    ],
+        list[str] | None, typer.Option("--log", metavar="LOG", help="A log file, as for report; may be repeated.")
+    ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="LOG", hidden=True)] = None,
     as_json: Json = False,
     since: Since = None,
     until: Until = None,
+    config: ConfigFile = None,
 ) -> int:
     """Explain one peer: what its lines prove, and what to do.
 
     Prints the evidence lines, what each proves, the diagnosis, the rule behind it, what else it could be, and what
     to do. PEER is an address, a network, a name as Postfix printed it, or a domain with a dot in front for all
-    names below it. Exit status 1 where the logs do not speak of it.
+    names below it. Without --log mailtlsd is asked what it remembers, and why it decided what it decided. Exit
+    status 1 where the logs, or mailtlsd, do not know the peer.
 
     \b
     Examples:
+      mailtlsctl explain 192.0.2.7
       mailtlsctl explain 192.0.2.7 --log /var/log/mail.log
       mailtlsctl explain 2001:db8::/32 --log /var/log/mail.log.1 /var/log/mail.log
       mailtlsctl explain .example.com --json --log /var/log/mail.log
     """
-    from mailtls.ctl.explain import explain as run
+    if logs:
+        from mailtls.ctl.explain import explain as run
 
-    return run(peer, [*logs, *(more or [])], as_json=as_json, since=since, until=until)
+        return run(peer, [*logs, *(more or [])], as_json=as_json, since=since, until=until)
+    if more or since is not None or until is not None:
+        raise typer.BadParameter("LOG, --since and --until need --log in front of the first log")
+    from mailtls.ctl.remembered import explain as remember
+
+    return remember(peer, as_json=as_json, config=config)
 
 
 @app.command()
@@ -164,3 +179,145 @@ def simulate(
     from mailtls.ctl.simulate import run
 
     return run(policy, sessions_of(logs, since, until), as_json=as_json)
+
+
+@app.command()
+def status(as_json: Json = False, config: ConfigFile = None) -> int:
+    """Say how mailtlsd and the keeper fare.
+
+    What needs a person stands first, then logs, peers, waivers. Exit status 3 where one of the two does not answer; the other is told all the same.
+
+    \b
+    Examples:
+      mailtlsctl status
+      mailtlsctl status --json | jq .mailtlsd.sources
+    """
+    from mailtls.ctl.status import status as run
+
+    return run(as_json=as_json, config=config)
+
+
+@app.command()
+def peers(
+    peer: OptionalPeer = None,
+    failing: Annotated[bool, typer.Option("--failing", help="Only peers whose TLS fails at present.")] = False,
+    limit: Limit = 1000,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """List the peers that mailtlsd knows.
+
+    The latest first. PEER, an address, a network, a name, or a domain with a dot in front, bounds it to those.
+
+    \b
+    Examples:
+      mailtlsctl peers --failing
+      mailtlsctl peers .example.com
+      mailtlsctl peers --json | jq '.peers[] | select(.tls_version == "TLSv1")'
+    """
+    from mailtls.ctl.peers import peers as run
+
+    return run(peer, failing=failing, limit=limit, as_json=as_json, config=config)
+
+
+@app.command()
+def waivers(as_json: Json = False, config: ConfigFile = None) -> int:
+    """List the waivers that stand.
+
+    For whom, how far, until when, whose; the next to end first. Where mailtlsd does not answer, the keeper's own list is printed, with exit status 3.
+
+    \b
+    Examples:
+      mailtlsctl waivers
+      mailtlsctl waivers --json | jq -r '.waivers[].network'
+    """
+    from mailtls.ctl.waivers import waivers as run
+
+    return run(as_json=as_json, config=config)
+
+
+@app.command()
+def history(peer: OptionalPeer = None, limit: Limit = 200, as_json: Json = False, config: ConfigFile = None) -> int:
+    """List what was decided and done, and why.
+
+    The latest first. PEER, an address, a network, a name or .domain, bounds it to those.
+
+    \b
+    Examples:
+      mailtlsctl history
+      mailtlsctl history 192.0.2.7 --limit 1000
+    """
+    from mailtls.ctl.history import history as run
+
+    return run(peer, limit=limit, as_json=as_json, config=config)
+
+
+@app.command()
+def watch(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    config: ConfigFile = None,
+) -> int:
+    """Show what happens, as it happens.
+
+    Sessions, decisions and waivers, until Ctrl-C. On a terminal the latest fill the screen; in a pipe each is a line.
+
+    \b
+    Examples:
+      mailtlsctl watch
+      mailtlsctl watch --json | jq -c 'select(.kind == "decision")'
+    """
+    from mailtls.ctl.watch import watch as run
+
+    return run(as_json=as_json, config=config)
+
+
+@app.command("allow-legacy")
+def allow_legacy(
+    peer: PeerArgument,
+    level: Annotated[
+        Level | None, typer.Option(case_sensitive=False, help="How far down; else what its failures ask for.")
+    ] = None,
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long: 90m, 24h, 7d, 4w.")] = "30d",
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for whoever reads it later.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Let PEER in at a lower level for some time.
+
+    Returns when a look-up has proved it to be live. PEER is an address or a network. For a name the addresses that were seen under it are printed with the commands
+    to type; nothing is granted, exit status 2. Without --level the narrowest level is taken that the peer's failures
+    ask for, legacy where none are known, never cleartext. Needs root or the operators' group. Exit status 4 where the
+    keeper refuses.
+
+    \b
+    Examples:
+      mailtlsctl allow-legacy 192.0.2.7 --level cleartext --for 7d
+      mailtlsctl allow-legacy 192.0.2.7 --dry-run
+      mailtlsctl allow-legacy 192.0.2.0/28 --level legacy --reason "old copiers"
+    """
+    from mailtls.ctl.allow import Wish, allow
+
+    return allow(Wish(peer, level, length, reason, dry_run, as_json, config))
+
+
+@app.command()
+def revoke(
+    peer: PeerArgument,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for whoever reads it later.")] = None,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """End the waiver of PEER before its time.
+
+    Returns when a look-up has proved it to be live. PEER is the address or network of the waiver. For a name the waivers of its addresses are printed with the
+    commands to type, exit status 2. Needs root or the operators' group. Exit status 4 where the keeper refuses.
+
+    \b
+    Examples:
+      mailtlsctl revoke 192.0.2.7
+      mailtlsctl revoke 192.0.2.0/24 --reason "all copiers replaced"
+    """
+    from mailtls.ctl.revoke import revoke as run
+
+    return run(peer, reason=reason, as_json=as_json, config=config)

@@ -15,13 +15,21 @@ from mailtls.core.peer import canonical_ip, is_address
 from mailtls.core.printable import printable
 from mailtls.errors import ConfigError
 
+LONGEST_NAME = 254  # characters, with a dot in front
+
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """Who is meant: `covers(ip, name)` tells whether a peer is; `spelled` is how messages call it."""
+    """Who is meant: `covers(ip, name)` tells whether a peer is; `spelled` is how messages call it.
+
+    `network`: the address or network, as the keeper's list spells it; None for a name. `asked`: what mailtlsd is
+    asked for.
+    """
 
     spelled: str
     covers: Callable[[str, str | None], bool]
+    asked: str
+    network: str | None = None
 
 
 def read_whom(given: str) -> Whom:
@@ -30,17 +38,19 @@ def read_whom(given: str) -> Whom:
     shown = printable(words, longest=100)
     if is_address(words):
         ip = canonical_ip(words)
-        return Whom(ip, lambda peer_ip, _: canonical_ip(peer_ip) == ip)
+        return Whom(ip, lambda peer_ip, _: canonical_ip(peer_ip) == ip, ip, ip)
     if "/" in words:
         return _network(words, shown)
     if not words.strip(".") or not words.isprintable() or " " in words:
         raise ConfigError(f"'{shown}' is no peer; write an address, a network, a name, or .domain")
+    if len(words) > LONGEST_NAME:
+        raise ConfigError(f"'{shown}' is no peer: names have at most {LONGEST_NAME - 1} characters (RFC 1035, 2.3.4)")
     if words.lower() == "unknown":
         raise ConfigError("'unknown' is what Postfix prints for every peer without a name; give the peer's address")
     name = words.lower()
     if name.startswith("."):
-        return Whom(shown, lambda _, peer_name: peer_name is not None and peer_name.lower().endswith(name))
-    return Whom(shown, lambda _, peer_name: peer_name is not None and peer_name.lower() == name)
+        return Whom(shown, lambda _, peer_name: peer_name is not None and peer_name.lower().endswith(name), words)
+    return Whom(shown, lambda _, peer_name: peer_name is not None and peer_name.lower() == name, words)
 
 
 def _address_in_brackets(words: str) -> str:
@@ -62,4 +72,5 @@ def _network(words: str, shown: str) -> Whom:
     def covers(peer_ip: str, _: str | None) -> bool:
         return is_address(peer_ip) and ipaddress.ip_address(peer_ip) in network
 
-    return Whom(str(network), covers)
+    listed = str(network.network_address) if network.num_addresses == 1 else str(network)
+    return Whom(str(network), covers, listed, canonical_ip(listed))

@@ -20,7 +20,7 @@ class DaemonUnreachable(UnreachableError):  # noqa: N818  (what happened, not wh
     """mailtlsd does not answer."""
 
 
-DAEMON = Party("mailtlsd", LONGEST_REPLY, DaemonUnreachable)
+DAEMON = Party("mailtlsd", LONGEST_REPLY, DaemonUnreachable, DaemonUnreachable)
 
 
 class ControlSocket:

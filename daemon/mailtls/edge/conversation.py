@@ -25,11 +25,15 @@ CHUNK = 1 << 18  # bytes read at once
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who is spoken to. `name`: of the program and of its systemd unit; `longest`: bytes of one answer."""
+    """Who is spoken to. `name`: of the program and of its systemd unit; `longest`: bytes of one answer.
+
+    `unreachable`: raised where there is nobody to ask; `silent`: where there was somebody, and no answer came.
+    """
 
     name: str
     longest: int
-    unreachable: type[UnreachableError] = UnreachableError
+    unreachable: type[UnreachableError]
+    silent: type[UnreachableError]
 
 
 class Conversation:
@@ -149,7 +153,7 @@ class Conversation:
         self._heard += chunk
 
     def _gone(self, what: str) -> UnreachableError:
-        return self.party.unreachable(f"{self.party.name} at {self.path} {what}; {self._next}")
+        return self.party.silent(f"{self.party.name} at {self.path} {what}; {self._next}")
 
     @property
     def _next(self) -> str:

@@ -18,10 +18,14 @@ from mailtls.errors import ProtocolError, RefusedError, UnreachableError
 
 
 class KeeperUnreachable(UnreachableError):  # noqa: N818  (what happened, not what it is)
-    """The keeper does not answer; whether it did what it was asked is not known."""
+    """The keeper does not answer."""
 
 
-KEEPER = Party("mailtls-keeper", LONGEST_REPLY, KeeperUnreachable)
+class KeeperSilent(KeeperUnreachable):
+    """The keeper was asked and did not answer; whether it did what it was asked is not known."""
+
+
+KEEPER = Party("mailtls-keeper", LONGEST_REPLY, KeeperUnreachable, KeeperSilent)
 
 
 class KeeperSocket:

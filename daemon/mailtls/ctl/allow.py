@@ -1,0 +1,135 @@
+"""`mailtlsctl allow-legacy PEER`: let a peer down, for a time, over a connection of one's own to the keeper.
+
+The keeper sees by that connection who asks, and answers when a look-up in the tables that Postfix reads has proved
+the waiver. Without `--level` mailtlsd is asked what it knows of the peer; what that supports is in `narrowest`.
+
+SECURITY: what the peer's evidence says was written by strangers: it never chooses `cleartext`, and is printed beside
+the level that it chose.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from mailtls.config import Places
+from mailtls.core.controlprotocol import AskExplain
+from mailtls.core.duration import parse_duration
+from mailtls.core.keeperprotocol import Grant, Reply
+from mailtls.core.level import Level
+from mailtls.core.printable import printable
+from mailtls.ctl import output
+from mailtls.ctl.candidates import tell_candidates
+from mailtls.ctl.deed import do
+from mailtls.ctl.inquiry import ask_daemon, places_of
+from mailtls.ctl.known import local
+from mailtls.ctl.narrowest import Choice, choose
+from mailtls.ctl.screen import Screen
+from mailtls.ctl.whom import Whom, read_whom
+from mailtls.errors import ConfigError, RefusedError, UnreachableError
+
+NO_REASON = "no reason given"
+LONGEST_REASON = 500  # characters, as keeperprotocol.Text
+COSTS: dict[Level, str] = {
+    Level.LEGACY_RSA: "Protocols and ciphers stay strict for it; only the certificate is an RSA one.",
+    Level.LEGACY: "Its mail is encrypted with what has known weaknesses (TLS 1.0, CBC, RSA key exchange).",
+    Level.SSLV3: "Its mail is encrypted with what can be broken (SSLv3, RC4, 3DES); take it for readable.",
+    Level.CLEARTEXT: "STARTTLS is hidden from it: its mail is not encrypted, and anybody on the path can read it.",
+}
+"""What each level costs, in a sentence about the peer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for, as it was typed."""
+
+    peer: str
+    level: Level | None
+    length: str
+    reason: str | None
+    dry_run: bool
+    as_json: bool
+    config: str | None
+
+
+def allow(wish: Wish) -> int:
+    """Grant the wish; 4 where it is refused. Raises ConfigError, UnreachableError, RefusedError, ProtocolError."""
+    whom, length, reason = read_whom(wish.peer), read_length(wish.length), read_reason(wish.reason)
+    places = places_of(wish.config)
+    if whom.network is None:
+        return tell_candidates(whom, places, _command(wish), as_json=wish.as_json, waived=False)
+    choice = Choice(wish.level, "") if wish.level is not None else _chosen(whom, places)
+    if choice.level is None:
+        raise RefusedError(f"{whom.spelled} was not let in, because {choice.why}; {_instead(whom)}")
+    grant = Grant(
+        id=uuid4().hex, network=whom.network, level=choice.level, until=datetime.now(UTC) + length, reason=reason,
+        owner=_owner(), dry_run=wish.dry_run,
+    )  # fmt: skip
+    return do(places, grant, lambda reply: _told(grant, reply, choice.why), as_json=wish.as_json)
+
+
+def read_length(given: str) -> timedelta:
+    """Read `--for`. Raises ConfigError."""
+    try:
+        length = parse_duration(given)
+    except ValueError as error:
+        raise ConfigError(f"--for: {printable(str(error))}") from error
+    if not length:
+        raise ConfigError("--for: a waiver has to last; write for example 7d, and end it before with revoke")
+    return length
+
+
+def read_reason(given: str | None) -> str:
+    """Read `--reason`: printable, and short enough for the keeper's list. Raises ConfigError."""
+    words = " ".join((given or NO_REASON).split()) or NO_REASON
+    if len(words) > LONGEST_REASON:
+        raise ConfigError(f"--reason: {len(words):,} characters are too many; write at most {LONGEST_REASON}")
+    return printable(words, longest=LONGEST_REASON)
+
+
+def _owner() -> str | None:
+    """Name the person behind sudo; the keeper itself only sees root. None: the keeper knows the login."""
+    person = printable(os.environ.get("SUDO_USER", ""), longest=100)
+    return person if person and os.geteuid() == 0 else None
+
+
+def _chosen(whom: Whom, places: Places) -> Choice:
+    try:
+        answer = ask_daemon(places, AskExplain(whom=whom.asked))
+    except (UnreachableError, RefusedError) as error:
+        why = "Level legacy was taken, because mailtlsd could not be asked what this peer needs."
+        output.complain(f"{error}; what it knows of {whom.spelled} was not considered")
+        return Choice(Level.LEGACY, why)
+    return choose(known.peer for known in answer.explained or ())
+
+
+def _instead(whom: Whom) -> str:
+    return f"if you want it all the same, name the level: mailtlsctl allow-legacy {whom.network} --level cleartext"
+
+
+def _command(wish: Wish) -> list[str]:
+    """Repeat the command with PEER in place of the name."""
+    words = ["mailtlsctl", "allow-legacy", "PEER"]
+    words += ["--level", str(wish.level)] if wish.level is not None else []
+    words += ["--for", wish.length]
+    words += ["--reason", wish.reason] if wish.reason is not None else []
+    return words + (["--config", str(Path(wish.config).absolute())] if wish.config is not None else [])
+
+
+def _told(grant: Grant, reply: Reply, why: str) -> Iterator[str]:
+    view, waiver = Screen(), reply.waiver or grant
+    end = f"let in at level {waiver.level} until {local(waiver.until)}"
+    if grant.dry_run:
+        yield view.prose(f"{waiver.network} would be {end}. Nothing was changed.")
+    else:
+        live = f"live after {reply.milliseconds:.0f} ms" if reply.milliseconds is not None else "live"
+        yield view.prose(f"{waiver.network} is {end} ({live}).")
+    yield view.prose(COSTS[waiver.level])
+    if why:
+        yield view.prose(why)
+    if not grant.dry_run:
+        yield view.prose(f"To end it before: mailtlsctl revoke {waiver.network}")

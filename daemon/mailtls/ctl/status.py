@@ -1,0 +1,147 @@
+"""`mailtlsctl status`: how mailtlsd and the keeper fare, on one screen; what needs a person stands first.
+
+Both are asked at once. Where one does not answer, the other is still told, and the exit status is 3. The JSON is the
+model `StatusPage` (docs/control.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from mailtls.config import Places
+from mailtls.core.controlprotocol import AskStatus, SourceStatus, Status
+from mailtls.core.keeperprotocol import Fault, Health, KeeperStatus, Message
+from mailtls.core.level import Level
+from mailtls.ctl import UNREACHABLE, output
+from mailtls.ctl.inquiry import places_of
+from mailtls.ctl.known import local
+from mailtls.ctl.screen import BAD, GOOD, Screen, figure, heading, plural, sentence, table, text
+from mailtls.edge.controlsocket import ControlSocket
+from mailtls.edge.keepersocket import KeeperSocket
+from mailtls.errors import MailtlsError
+
+PATIENCE_S = 5.0
+_USUAL = frozenset({"following", "waiting"})  # states of a source that need nobody
+
+
+class StatusPage(Message):
+    """The whole answer. `mailtlsd`, `keeper`: null where they do not answer, and then `unreachable` says why."""
+
+    mailtlsd: Status | None
+    keeper: Health | None
+    unreachable: tuple[str, ...]
+
+
+def status(*, as_json: bool, config: str | None) -> int:
+    """Print how mailtlsd and the keeper fare; 3 where one of them does not answer. Raises ConfigError."""
+    page = asyncio.run(_look(places_of(config)))
+    for complaint in page.unreachable:
+        output.complain(complaint)
+    if as_json:
+        output.write([page.model_dump_json(indent=1), "\n"])
+    else:
+        output.write(_pages(page, Screen()))
+    return UNREACHABLE if page.unreachable else 0
+
+
+async def _look(places: Places) -> StatusPage:
+    fares, health = await asyncio.gather(_daemon(places), _keeper(places))
+    return StatusPage(
+        mailtlsd=fares if isinstance(fares, Status) else None,
+        keeper=health if isinstance(health, Health) else None,
+        unreachable=tuple(each for each in (fares, health) if isinstance(each, str)),
+    )
+
+
+async def _daemon(places: Places) -> Status | str:
+    try:
+        answer = await ControlSocket(places.control, PATIENCE_S).ask(AskStatus())
+    except MailtlsError as error:
+        return str(error)
+    return answer.status or f"mailtlsd at {places.control} answered without its status"
+
+
+async def _keeper(places: Places) -> Health | str:
+    try:
+        reply = await KeeperSocket(places.keeper_socket, PATIENCE_S).ask(KeeperStatus())
+    except MailtlsError as error:
+        return str(error)
+    return reply.health or f"mailtls-keeper does not say how it fares: {reply.refused}"
+
+
+def _pages(page: StatusPage, view: Screen) -> Iterator[str]:
+    yield view.render(*_heads(page))
+    faults = list(_faults(page))
+    if faults:
+        yield view.render(heading("Needs a person", BAD), *(text(fault) for fault in faults))
+    if page.mailtlsd is not None:
+        yield from _daemon_pages(page.mailtlsd, view)
+    if page.keeper is not None:
+        yield from _keeper_pages(page.keeper, view)
+
+
+def _heads(page: StatusPage) -> Iterator[Text]:
+    fares, health = page.mailtlsd, page.keeper
+    if fares is None:
+        yield sentence("mailtlsd        ", ("DOES NOT ANSWER: nothing is decided or renewed", BAD))
+    else:
+        said = f" since {local(fares.since)}, version {fares.version}, process {fares.pid}"
+        yield sentence("mailtlsd        ", ("runs", GOOD), said)
+    if health is None:
+        yield sentence("mailtls-keeper  ", ("DOES NOT ANSWER: no waiver can be given or revoked", BAD))
+    else:
+        yield sentence("mailtls-keeper  ", ("runs", GOOD), f" since {local(health.since)}")
+
+
+def _faults(page: StatusPage) -> Iterator[str]:
+    """Say what does not work, the server's own fault first; nothing twice."""
+    fares, told = page.mailtlsd, list[Fault]()
+    if fares is not None:
+        if fares.server_fault is not None:
+            yield f"The server itself is at fault: {fares.server_fault}"
+        if not fares.remembers:
+            yield "mailtlsd cannot remember what it sees; it goes on watching."
+        if not fares.keeper and page.keeper is not None:
+            yield "mailtlsd does not reach the keeper: nothing is granted or renewed by the policy."
+        told += fares.faults
+        for source in fares.sources:
+            if source.state not in _USUAL:
+                yield f"{source.source} is {source.state}. {source.said}"
+    if page.keeper is not None:
+        told += page.keeper.faults
+    yield from dict.fromkeys(f"{fault.kind}: {fault.sentence}" for fault in told)
+
+
+def _daemon_pages(fares: Status, view: Screen) -> Iterator[str]:
+    rows = [_source(source) for source in fares.sources]
+    yield view.render(heading("Logs"), table(("lag", "lines", "last line", "state", "log"), rows, numbers=3))
+    if not rows:
+        yield view.render(text("No log is followed: see [log] in mailtls.toml.", BAD))
+    states = ", ".join(f"{figure(count)} {state}" for state, count in sorted(fares.peers.items())) or "none yet"
+    failed = f"{figure(fares.sessions)} since it runs, {figure(fares.failures)} of them failed"
+    yield view.render(
+        text(""),
+        sentence("Peers     ", states),
+        sentence("Sessions  ", failed),
+        sentence("Waivers   ", _waivers(fares.waivers)),
+        sentence("Policy    ", fares.policy),
+    )
+
+
+def _source(source: SourceStatus) -> tuple[str, str, str, str, str]:
+    lag = f"{source.lag_seconds:.1f} s"
+    return lag, figure(source.lines), local(source.last_line), source.state, source.source
+
+
+def _keeper_pages(health: Health, view: Screen) -> Iterator[str]:
+    yield view.render(heading("Keeper"))
+    yield view.prose(f"Waivers   {_waivers(health.waivers)}; {plural(health.last_event, 'event')} so far")
+    yield view.prose(f"Tables    {', '.join(health.tables) or 'none'}")
+    yield view.prose(f"Policy    {health.policy}")
+
+
+def _waivers(counts: dict[Level, int]) -> str:
+    return ", ".join(f"{figure(count)} {level}" for level, count in counts.items() if count) or "none"
