@@ -185,7 +185,8 @@ def simulate(
 def status(as_json: Json = False, config: ConfigFile = None) -> int:
     """Say how mailtlsd and the keeper fare.
 
-    What needs a person stands first, then logs, peers, waivers. Exit status 3 where one of the two does not answer; the other is told all the same.
+    What needs a person stands first, then logs, peers, waivers. Exit status 3 where one of the two does not answer;
+    the other is told all the same.
 
     \b
     Examples:
@@ -224,7 +225,8 @@ def peers(
 def waivers(as_json: Json = False, config: ConfigFile = None) -> int:
     """List the waivers that stand.
 
-    For whom, how far, until when, whose; the next to end first. Where mailtlsd does not answer, the keeper's own list is printed, with exit status 3.
+    For whom, how far, until when, whose; the next to end first. Where mailtlsd does not answer, the keeper's own list
+    is printed, with exit status 3.
 
     \b
     Examples:
@@ -285,10 +287,10 @@ def allow_legacy(
 ) -> int:
     """Let PEER in at a lower level for some time.
 
-    Returns when a look-up has proved it to be live. PEER is an address or a network. For a name the addresses that were seen under it are printed with the commands
-    to type; nothing is granted, exit status 2. Without --level the narrowest level is taken that the peer's failures
-    ask for, legacy where none are known, never cleartext. Needs root or the operators' group. Exit status 4 where the
-    keeper refuses.
+    Returns when a look-up has proved it to be live. PEER is an address or a network. For a name the addresses that
+    were seen under it are printed with the commands to type; nothing is granted, exit status 2. Without --level the
+    narrowest level is taken that the peer's failures ask for, legacy where none are known, never cleartext. Needs
+    root or the operators' group. Exit status 4 where the keeper refuses.
 
     \b
     Examples:
@@ -310,8 +312,9 @@ def revoke(
 ) -> int:
     """End the waiver of PEER before its time.
 
-    Returns when a look-up has proved it to be live. PEER is the address or network of the waiver. For a name the waivers of its addresses are printed with the
-    commands to type, exit status 2. Needs root or the operators' group. Exit status 4 where the keeper refuses.
+    Returns when a look-up has proved it to be live. PEER is the address or network of the waiver. For a name the
+    waivers of its addresses are printed with the commands to type, exit status 2. Needs root or the operators' group.
+    Exit status 4 where the keeper refuses.
 
     \b
     Examples:

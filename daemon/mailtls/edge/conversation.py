@@ -106,6 +106,8 @@ class Conversation:
             said = bytes(self._heard) or self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return
+        except OSError:
+            said = b""
         if said:
             raise ProtocolError(f"{self.party.name} at {self.path} spoke without being asked; {self._next}")
         self.close()
