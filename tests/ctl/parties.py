@@ -224,7 +224,7 @@ class World:
 
     def mailtlsctl(self, *arguments: str, **changes: str) -> CompletedProcess[str]:
         """Run the program on this instance."""
-        return mailtlsctl(*arguments, MAILTLS_CONFIG=str(self.config), **changes)
+        return mailtlsctl(*arguments, **{"MAILTLS_CONFIG": str(self.config), **changes})
 
     @contextmanager
     def running(self, *, keeper: Serve | None = None, daemon: Serve | None = None, without: str = "") -> Iterator[None]:

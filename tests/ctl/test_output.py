@@ -54,7 +54,7 @@ def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reader_that_went_away_is_told_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", Failing(BrokenPipeError()))
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(output.ReaderGoneError):
         output.write(["x"])
 
 

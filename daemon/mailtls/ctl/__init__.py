@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         output.complain("interrupted; nothing was changed")
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, output.ReaderGoneError):
         return READER_GONE
     return status
 

@@ -24,7 +24,7 @@ from mailtls.core.level import Level
 from mailtls.core.printable import printable
 from mailtls.ctl import output
 from mailtls.ctl.candidates import tell_candidates
-from mailtls.ctl.deed import do
+from mailtls.ctl.deed import do, live_after, spell
 from mailtls.ctl.inquiry import ask_daemon, places_of
 from mailtls.ctl.known import local
 from mailtls.ctl.narrowest import Choice, choose
@@ -32,6 +32,7 @@ from mailtls.ctl.screen import Screen
 from mailtls.ctl.whom import Whom, read_whom
 from mailtls.errors import ConfigError, RefusedError, UnreachableError
 
+REVOKE = "mailtlsctl revoke"
 NO_REASON = "no reason given"
 LONGEST_REASON = 500  # characters, as keeperprotocol.Text
 COSTS: dict[Level, str] = {
@@ -124,12 +125,10 @@ def _told(grant: Grant, reply: Reply, why: str) -> Iterator[str]:
     view, waiver = Screen(), reply.waiver or grant
     end = f"let in at level {waiver.level} until {local(waiver.until)}"
     if grant.dry_run:
-        yield view.prose(f"{waiver.network} would be {end}. Nothing was changed.")
+        yield view.prose(f"{waiver.network} would be {end}.")
     else:
-        live = f"live after {reply.milliseconds:.0f} ms" if reply.milliseconds is not None else "live"
-        yield view.prose(f"{waiver.network} is {end} ({live}).")
+        yield spell(f"{waiver.network} is {end} {live_after(reply)}.", view)
     yield view.prose(COSTS[waiver.level])
     if why:
         yield view.prose(why)
-    if not grant.dry_run:
-        yield view.prose(f"To end it before: mailtlsctl revoke {waiver.network}")
+    yield view.prose("Nothing was changed." if grant.dry_run else f"To end it before: {REVOKE} {waiver.network}")

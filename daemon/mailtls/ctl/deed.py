@@ -12,10 +12,12 @@ from mailtls.config import Places
 from mailtls.core.keeperprotocol import Grant, Reply, Withdraw
 from mailtls.ctl import INTERRUPTED, REFUSED, output
 from mailtls.ctl.inquiry import ask_keeper
+from mailtls.ctl.screen import Screen
 from mailtls.edge.keepersocket import KeeperSilent
 from mailtls.errors import ProtocolError, UnreachableError
 
 IN_DOUBT = "whether it was done is not known: look with mailtlsctl waivers"
+_KEPT = "\u00a0"  # a blank at which no line is folded
 
 
 def do(
@@ -35,7 +37,7 @@ def do(
     except (KeeperSilent, ProtocolError) as error:
         raise UnreachableError(f"{error}; {IN_DOUBT}") from error
     if as_json:
-        output.write([reply.model_dump_json(indent=1), "\n"])
+        output.write_json(reply.model_dump_json(indent=1))
     if not reply.ok:
         output.complain(
             reply.refused or "the keeper refuses and does not say why; see: systemctl status mailtls-keeper"
@@ -50,3 +52,16 @@ def do(
     if not as_json:
         output.write(told(reply))
     return 0
+
+
+def live_after(reply: Reply) -> str:
+    """Say in brackets how long it took from the request's arrival to the proof; `spell` keeps it on one line."""
+    if reply.milliseconds is None:
+        return "(live)"
+    figure = f"{reply.milliseconds:.0f}" if reply.milliseconds >= 1 else f"{reply.milliseconds:.1f}"
+    return f"(live after {figure} ms)".replace(" ", _KEPT)
+
+
+def spell(words: str, view: Screen) -> str:
+    """Fold a sentence to the screen."""
+    return view.prose(words).replace(_KEPT, " ")

@@ -10,7 +10,7 @@ from mailtls.core.keeperprotocol import Step
 from mailtls.ctl import output
 from mailtls.ctl.inquiry import ask_daemon, places_of, print_json
 from mailtls.ctl.known import local
-from mailtls.ctl.screen import GOOD, Screen, figure, heading, text
+from mailtls.ctl.screen import ADDRESS, GOOD, Screen, figure, heading, text
 from mailtls.ctl.whom import read_whom
 
 _INDENT = 4
@@ -42,9 +42,10 @@ def _pages(steps: tuple[PastStep, ...], limit: int, view: Screen) -> Iterator[st
 
 def step_lines(step: PastStep, view: Screen) -> Iterator[str]:
     """Tell one step: when, what, about whom, why, and what a person may do instead."""
-    whom = f"  {step.ip or 'the server'}{f'  {step.name}' if step.name else ''}"
     style = _STYLES.get(step.step or step.action or "", "bold")
-    yield view.prose(f"{local(step.at)}  {_what(step)}{whom}", style)
+    yield view.prose(f"{local(step.at)}  {_what(step)}", style)
+    name = f"  {step.name}" if step.name else ""
+    yield view.prose(name, lead=step.ip or "the server", lead_style=ADDRESS, indent=_INDENT)
     for reason in step.reasons:
         yield view.prose(reason, indent=_INDENT)
     for alternative in step.alternatives:
@@ -58,5 +59,5 @@ def _what(step: PastStep) -> str:
     if step.by is not None:
         words.append(f"by {step.by}")
     if step.rule is not None:
-        words.append(f"({step.rule}{f', {step.cause}' if step.cause else ''})")
+        words.append(f"by rule {step.rule}")
     return " ".join(word for word in words if word)

@@ -32,4 +32,4 @@ def ask_keeper(places: Places, request: Request) -> Reply:
 
 def print_json(answer: Answer, field: str) -> None:
     """Print one field of the answer, under its name, as one object."""
-    output.write([answer.model_dump_json(indent=1, include={field}), "\n"])
+    output.write_json(answer.model_dump_json(indent=1, include={field}))

@@ -1,7 +1,7 @@
 """Standard output and standard error of `mailtlsctl`.
 
 Promises: what is printed never fails for want of a character (a locale without it gets `?`); a reader that went away
-(`| head`) surfaces as BrokenPipeError, which `main` ends silently; a disk that is full surfaces as StoreError, one
+(`| head`) surfaces as ReaderGoneError, which `main` ends silently; a disk that is full surfaces as StoreError, one
 sentence. Nothing here needs Rich: `report --format json` must not pay for it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable
 
@@ -16,6 +17,12 @@ from mailtls.core.printable import printable
 from mailtls.errors import StoreError
 
 _BATCH = 1 << 16  # characters handed to standard output at once
+# As core/printable.py has them, without C0, which JSON itself escapes within strings.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads standard output any more. No OSError: Click would end the program with a status of its own."""
 
 
 def encoding() -> str:
@@ -38,13 +45,18 @@ def write(pieces: Iterable[str]) -> None:
     _put("".join(batch))
 
 
+def write_json(text: str) -> None:
+    """Write one JSON text and a line end; what a terminal would obey in its strings is escaped, nothing is lost."""
+    write([_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text), "\n"])
+
+
 def _put(text: str) -> None:
     charset = encoding()
     try:
         sys.stdout.write(text.encode(charset, "replace").decode(charset))
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
     except OSError as error:
         raise StoreError(f"standard output cannot be written: {error.strerror}; the report is incomplete") from error
 

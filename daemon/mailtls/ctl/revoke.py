@@ -13,7 +13,7 @@ from mailtls.core.keeperprotocol import ListWaivers, LiveWaiver, Reply, Withdraw
 from mailtls.ctl import output
 from mailtls.ctl.allow import read_reason
 from mailtls.ctl.candidates import tell_candidates
-from mailtls.ctl.deed import do
+from mailtls.ctl.deed import do, live_after, spell
 from mailtls.ctl.inquiry import ask_keeper, places_of
 from mailtls.ctl.screen import Screen
 from mailtls.ctl.whom import Whom, read_whom
@@ -38,9 +38,8 @@ def revoke(peer: str, *, reason: str | None, as_json: bool, config: str | None) 
 
 
 def _told(withdraw: Withdraw, reply: Reply) -> Iterator[str]:
-    live = f"live after {reply.milliseconds:.0f} ms" if reply.milliseconds is not None else "live"
     level = f" It was let in at level {reply.waiver.level}." if reply.waiver is not None else ""
-    yield Screen().prose(f"{withdraw.network} is restored to what everybody gets ({live}).{level}")
+    yield spell(f"{withdraw.network} is restored to what everybody gets {live_after(reply)}.{level}", Screen())
 
 
 def _covering(whom: Whom, places: Places) -> None:

@@ -41,7 +41,7 @@ def status(*, as_json: bool, config: str | None) -> int:
     for complaint in page.unreachable:
         output.complain(complaint)
     if as_json:
-        output.write([page.model_dump_json(indent=1), "\n"])
+        output.write_json(page.model_dump_json(indent=1))
     else:
         output.write(_pages(page, Screen()))
     return UNREACHABLE if page.unreachable else 0

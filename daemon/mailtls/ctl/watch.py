@@ -52,7 +52,7 @@ async def _listen(places: Places, tell: Callable[[Happening], None]) -> None:
 
 
 def _json_line(happening: Happening) -> None:
-    output.write([happening.model_dump_json(), "\n"])
+    output.write_json(happening.model_dump_json())
 
 
 def _plain_line(happening: Happening) -> None:
