@@ -45,6 +45,10 @@ class LogSource(Protocol):
         """Read on: bytes read (0: no more at present) and the lines that they complete."""
         ...
 
+    def is_read(self) -> bool:
+        """Tell whether there is nothing left, and the file is still the one that was read."""
+        ...
+
     def unread(self) -> int:
         """Bytes that are left, as far as is known."""
         ...
@@ -105,15 +109,23 @@ class GrowingFile:
 
     def read(self) -> tuple[int, list[bytes]]:
         """Read on. Raises TruncatedError, and OSError where the disk fails."""
+        block = self._next(max(BLOCK - self.track.cutter.pending, BLOCK // 4))
+        if block is None:
+            raise TruncatedError
+        return (len(block), self.track.feed(block)) if block else (0, [])
+
+    def is_read(self) -> bool:
+        """Tell whether there is nothing left, and the file is still the one that was read."""
+        return self._next(1) == b""
+
+    def _next(self, most: int) -> bytes | None:
+        """The bytes that follow; None: what comes before them is not what was read."""
         track = self.track
         before = len(track.recent)
-        wanted = max(BLOCK - track.cutter.pending, BLOCK // 4)
-        block = os.pread(self.descriptor, before + wanted, track.reached - before)
+        block = os.pread(self.descriptor, before + most, track.reached - before)
         if block[:before] != track.recent or os.pread(self.descriptor, len(track.head), 0) != track.head:
-            raise TruncatedError
-        if len(block) == before:
-            return 0, []
-        return len(block) - before, track.feed(block[before:])
+            return None
+        return block[before:]
 
     def unread(self) -> int:
         """Bytes that are left."""
@@ -170,6 +182,10 @@ class RotatedArchive:
             self.track.skip(block[:over])
             return len(block), self.track.feed(block[over:]) if over < len(block) else []
         return len(block), self.track.feed(block)
+
+    def is_read(self) -> bool:
+        """Tell whether it has ended."""
+        return self.ended
 
     def unread(self) -> int:
         """Compressed bytes that are left: less than the text has, but not nothing."""

@@ -64,7 +64,9 @@ class RotatingLog:
         self._current: LogSource | None = None
         self._done: list[KnownFile] = []
         self._looked = 0.0
+        self._seen_there = 0.0
         self._beyond = 0
+        self._touched = 0
         self._failing = False
         self._there = self._stored is not None
         if position and self._stored is None:
@@ -74,6 +76,7 @@ class RotatingLog:
 
     def look(self) -> None:
         """Find out what is at the path now, and go on to the next file where the present one is read to its end."""
+        self._seen_there = 0.0
         try:
             status = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -161,6 +164,8 @@ class RotatingLog:
             self._say(logcondition.refused(source.name, error))
             return 0, []
         self._failing = False
+        if source is self._current:  # what was at the path is what was read: it was not truncated in between
+            self._looked = self._seen_there or self._looked
         if source.ended:
             self._end(source)
         return result
@@ -206,15 +211,14 @@ class RotatingLog:
         log = itself(self.path)
         beside = siblings(self.path) + ([log] if log is not None else [])
         places = stored.files
-        anchor = find(places[-1], beside) if places else None
-        if anchor is None and log is None and places:
+        if places and not beside:
             return False  # the file system may not be mounted yet
         self._stored, self._met = None, True
         self._done, self._looked = list(stored.done), stored.looked
         for place in places[:-1]:
             self._take(place, find(place, beside))
-        if places:
-            self._take(places[-1], anchor)
+        if places and places[-1].offset:  # a place at the very beginning is that of a file that was missed
+            self._take(places[-1], find(places[-1], beside))
         self.changed = True
         return True
 
@@ -224,14 +228,19 @@ class RotatingLog:
         if source is not None:
             self._push(source)
             return
-        self._done = [*self._done, place.file][-MOST_DONE:]
+        if place.head.length:
+            self._done = [*self._done, place.file][-MOST_DONE:]
+        if not place.offset:
+            return  # it was empty, or is read as a file that was missed
         self._lose(logcondition.lost(self.name, place, self._looked))
 
     def _follow(self, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
         if self._current is not None and self._current.identity == identity:
+            if self._was_copied_unread(self._current, status):
+                return
             self._beyond = 0
-            self._looked = self._wall()
+            self._seen_there = self._wall()
             self._there = True
             if not self._failing:
                 self._say(logcondition.following(self.name))
@@ -239,9 +248,21 @@ class RotatingLog:
         self._beyond = status.st_size
         self._advance(status)
 
+    def _was_copied_unread(self, source: LogSource, status: os.stat_result) -> bool:
+        """A file of which nothing was read has no mark: only a copy beside it tells that it was truncated."""
+        if source.track.reached or status.st_ctime_ns == self._touched:
+            return False
+        self._touched = status.st_ctime_ns
+        missed = next_after(self._looked, self._known(), siblings(self.path))
+        if missed is None:
+            return False
+        self._drop(source)
+        self._advance_to(missed)
+        return True
+
     def _advance(self, status: os.stat_result | None) -> None:
         """Where the present file is read to its end, begin the next: a rotated one that was missed, or the log."""
-        if not self._met or (self._current is not None and self._unread_of(self._current)):
+        if not self._met or not self._is_read():
             return
         if len(self._elders) >= MOST_FILES - 1:
             return  # one of them is let go first
@@ -343,6 +364,13 @@ class RotatingLog:
         else:
             self._elders.remove(source)
         self.changed = True
+
+    def _is_read(self) -> bool:
+        """Tell whether the present file is read to its end: the very bytes, and not others after a truncation."""
+        try:
+            return self._current is None or self._current.is_read()
+        except OSError:  # gone for good: ESTALE
+            return True
 
     def _unread_of(self, source: LogSource) -> int:
         try:
