@@ -56,6 +56,18 @@ def grant(requester: Requester, ask: Grant, bounds: Bounds, register: Register, 
     return Refusal(refused) if refused is not None else _made(case)
 
 
+def repeated(ask: Grant, register: Register) -> LiveWaiver | Refusal | None:
+    """Answer a grant that was asked for before, by its id, as the first time; None where it is new."""
+    known = register.ever(ask.id)
+    if known is None or ask.dry_run:
+        return None
+    if known.network != canonical_network(ask.network) or known.level is not ask.level:
+        return Refusal(f"id {ask.id} is taken by the waiver of {known.network}; ask with an id of its own")
+    if ask.id not in register.standing:
+        return Refusal(f"the waiver {ask.id} of {known.network} was given and has ended since; ask with a new id")
+    return known
+
+
 def _made(case: Case) -> LiveWaiver:
     ask, entry, person = case.ask, case.entry, case.requester.kind is Kind.PERSON
     owner, origin = (printable(ask.owner or "", 500).strip() or case.requester.name), Origin.PERSON

@@ -117,9 +117,13 @@ class Register:
         """Give the waivers for exactly this address or network."""
         return tuple(self._peers.get(network, {}).values())
 
-    def peers(self) -> tuple[str, ...]:
-        """Give every address and network that is waived, each once."""
-        return tuple(self._peers)
+    def peers(self, now: datetime) -> tuple[str, ...]:
+        """Give every address and network that is waived now, each once; what is over may still be on the list."""
+        if not self._is_over(now):
+            return tuple(self._peers)
+        return tuple(
+            peer for peer, waivers in self._peers.items() if any(waiver.until > now for waiver in waivers.values())
+        )
 
     def covering(self, ip: str) -> LiveWaiver | None:
         """Give a waiver whose address or network holds this address."""

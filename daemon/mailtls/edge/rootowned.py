@@ -26,11 +26,6 @@ def _fault(path: Path) -> str | None:
     status = path.stat()
     if status.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to uid {status.st_uid} and not to root, who alone may decide here: chown root {path}"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not _only_own_names(status.st_mode):
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"{path} may be written by others than root, who alone may decide here: chmod go-w {path}"
     return None
-
-
-def _only_own_names(mode: int) -> bool:
-    """Tell a directory such as /tmp, in which nobody can rename or remove what is another's."""
-    return stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX)

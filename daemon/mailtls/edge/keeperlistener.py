@@ -1,0 +1,49 @@
+"""The keeper's own end of its socket: made here, or passed in by systemd (sd_listen_fds(3)).
+
+Mode 0660 and the operators' group: who cannot connect cannot waste connections; who can is still asked for his
+credentials. mailtlsd connects because its unit has that group as a supplementary one. Where there is no such group it
+is mailtlsd's own, and where there is no mailtlsd, root's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from mailtls.edge.credentials import gid_of, primary_group_of
+from mailtls.errors import ConfigError
+
+FIRST_PASSED = 3  # SD_LISTEN_FDS_START
+BACKLOG = 128
+
+
+def passed_socket() -> socket.socket | None:
+    """Take the socket that systemd passed to this very process; None where there is none."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "0").isdigit():
+        return None
+    if int(os.environ.get("LISTEN_FDS", "0")) < 1:
+        return None
+    os.set_inheritable(FIRST_PASSED, False)
+    return socket.socket(fileno=FIRST_PASSED)
+
+
+def own_socket(path: Path, daemon: str, admins: str) -> socket.socket:
+    """Listen at `path`, replacing what a predecessor left. Raises ConfigError."""
+    group = gid_of(admins)
+    group = group if group is not None else primary_group_of(daemon)
+    beside = path.with_name(f"{path.name}.new")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)
+        listening.bind(str(beside))
+        os.chown(beside, -1, group if group is not None else -1)
+        beside.chmod(0o660)
+        listening.listen(BACKLOG)
+        beside.rename(path)
+    except OSError as error:
+        listening.close()
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path}: the keeper cannot listen there: {why}; does it run as root?") from error
+    return listening
