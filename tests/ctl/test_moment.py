@@ -1,4 +1,4 @@
-"""`--since` and `--until`: absolute times only, and one sentence for anything else."""
+"""`--since` and `--until`: points in time, durations before now, and one sentence for anything else."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ LOCAL = [
     ("2026-11-21 10:00", datetime(2026, 11, 21, 10)),
     ("2026-11-21T10:00:30", datetime(2026, 11, 21, 10, 0, 30)),
 ]
-REFUSED = ["", "yesterday", "24h", "7d", "now", "21.11.2026", "2026-11", "20261121", "2026-W47-6",
+REFUSED = ["", "yesterday", "24 h", "-24h", "7", "now", "1d12h", "21.11.2026", "2026-11", "20261121", "2026-W47-6",
            "2026-13-01", "2026-02-30", "2026-11-21 25:00", "2026-11-21T10", "0001-01-01",
            "٢٠٢٦-11-21", "\x1b[31m2026-11-21", "x" * 5000]  # fmt: skip
 
@@ -47,9 +47,22 @@ def test_the_zone_is_taken_from_the_environment_of_the_command() -> None:
     assert seen.stdout.strip() == "2026-07-01T00:00:00+03:00"
 
 
+@pytest.mark.parametrize(("written", "length"), [("24h", timedelta(hours=24)), (" 2w ", timedelta(days=14))])
+def test_a_duration_is_so_long_before_now(written: str, length: timedelta) -> None:
+    before = datetime.now(UTC)
+    moment = read_moment("--since", written)
+    assert moment is not None
+    assert before - length <= moment <= datetime.now(UTC) - length
+
+
+def test_a_duration_that_leaves_the_calendar_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--since: .*more than ten years"):
+        read_moment("--since", "99999999d")
+
+
 @pytest.mark.parametrize("written", REFUSED)
 def test_anything_else_is_refused_in_one_printable_sentence(written: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--until: .*write 2026-11-21, '2026-11-21 10:00' or") as refused:
+    with pytest.raises(ConfigError, match=r"^--until: .*write 2026-11-21, '2026-11-21 10:00', .* or 24h") as refused:
         read_moment("--until", written)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 200

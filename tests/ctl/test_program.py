@@ -17,7 +17,8 @@ import pytest
 from ctl.program import CUT, MODERN, NO_CERTIFICATE, PROGRAM, TOO_OLD, environment, log_of, mailtlsctl
 
 SENTENCE = re.compile(r"mailtlsctl: [^\n]+\n")
-HELP = [[], ["report"], ["explain"], ["simulate"]]
+HELP = [[], ["report"], ["explain"], ["simulate"], ["status"], ["peers"], ["waivers"], ["history"], ["watch"],
+        ["allow-legacy"], ["revoke"]]  # fmt: skip
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 USAGE = [
-    [], ["repot"], ["report"], ["report", "--format", "xml", "x"], ["report", "--since"], ["explain", "192.0.2.7"],
-    ["simulate", "x"], ["--nonsense"], ["report", "--since", "yesterday", "x"], ["report", "--since", "24h", "x"],
+    [], ["repot"], ["report"], ["report", "--format", "xml", "x"], ["report", "--since"], ["explain", "192.0.2.7", "x"],
+    ["simulate", "x"], ["--nonsense"], ["report", "--since", "yesterday", "x"], ["report", "--since", "24 hours", "x"],
     ["report", "--since", "2026-11-22", "--until", "2026-11-21", "x"], ["explain", "192.0.2.7/24", "--log", "x"],
     ["explain", "", "--log", "x"], ["report", "\x1b[2J\udcff"], ["report", ""],
 ]  # fmt: skip

@@ -42,7 +42,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_TIME = "2026-11-21, '2026-11-21 10:00' or RFC 3339; local time where no offset is given; never relative."
+_TIME = "2026-11-21, '2026-11-21 10:00' or RFC 3339, local time where no offset is given; or 24h, 7d before now."
 # Arguments are described in the command's text: Typer's own list of them would speak of `list[str]`.
 Logs = Annotated[list[str], typer.Argument(metavar="LOG", hidden=True)]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Only lines from TIME on: {_TIME}")]
@@ -167,7 +167,8 @@ def simulate(
 ) -> int:
     """Print what a policy would have decided on logs, when, and why.
 
-    Nothing is changed. The same logs and the same policy always give the same decisions, whatever the clock says.
+    Nothing is changed. The same logs and the same policy always give the same decisions, whatever the clock says,
+    unless --since or --until are relative to it.
 
     \b
     Examples:
