@@ -1,0 +1,242 @@
+"""The store: mailtlsd's memory, in one SQLite file. docs/decisions/0009 says what is lost when.
+
+What is seen is committed with the position up to which it was seen, in one transaction: whoever is killed reads the
+rest again, and nothing is counted twice. Nothing here decides: a store that is lost, damaged or full costs memory,
+never a waiver, which is the keeper's.
+
+SECURITY: strangers fill it. Its tables are bounded (`storeretention.Bounds`): strangers are forgotten first, the
+quietest of them before the others, then peers that ever got something through; those with a waiver never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Executable, Select, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mailtls.core.conduct import Conduct
+from mailtls.core.conductrecord import distrusted, read_conduct
+from mailtls.core.controlprotocol import DayCount, KnownPeer, PastStep
+from mailtls.core.daybook import Daybook, SessionKind, write_daybook
+from mailtls.core.keeperprotocol import LiveWaiver
+from mailtls.core.peerkey import key_of
+from mailtls.edge import storequestion as question
+from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
+from mailtls.edge.storefile import StoreFile
+from mailtls.edge.storeretention import Bounds, Retention
+from mailtls.edge.storeschema import (
+    DECISIONS,
+    KINDS,
+    PEERS,
+    POSITIONS,
+    PUT_DAY,
+    PUT_PEER,
+    PUT_POSITION,
+    PUT_STEP,
+    PUT_WAIVER,
+    STEPS,
+    WAIVERS,
+)
+from mailtls.errors import StoreError
+
+__all__ = ["Change", "Position", "Store"]
+
+AT_ONCE = 500  # addresses of one query
+MOST_KINDS = 5_000
+OTHER = "other"  # stands for versions and ciphers beyond MOST_KINDS
+
+
+class Store:
+    """The memory. Every method raises StoreError where the file does not serve, and has then changed nothing.
+
+    `damaged`: conducts that could not be read; `clock`: aware, dates what has no time of its own.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], datetime], bounds: Bounds) -> None:
+        self._file = StoreFile(path, self._learn)
+        self._clock = clock
+        self._retention = Retention(self._file, bounds)
+        self._kinds: dict[SessionKind, int] = {}
+        self._standing: dict[str, LiveWaiver] | None = None
+        self.damaged = 0
+
+    @classmethod
+    async def open(
+        cls, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC), bounds: Bounds | None = None
+    ) -> Self:
+        """Open the memory in this file, which is made if it is missing; its directory must be there."""
+        store = cls(path, clock, bounds or Bounds())
+        await store._file.open()
+        return store
+
+    async def close(self) -> None:
+        """Close the file; nothing that was committed is lost without it."""
+        await self._file.close()
+
+    async def _learn(self, connection: AsyncConnection) -> None:
+        """Take what is in a database that was just opened."""
+        kinds = (await connection.execute(select(KINDS))).all()
+        self._kinds = {SessionKind(*row[1:]): row.id for row in kinds}
+        self._standing = None
+        await self._retention.count(connection)
+
+    # --- for the watcher ------------------------------------------------------------------------------------------
+
+    async def conducts(self, ips: Collection[str]) -> dict[str, Conduct]:
+        """Recall the conducts of these addresses; those not stored are absent.
+
+        One that cannot be read is given as `distrusted`, and counted in `damaged`.
+        """
+        keys = {key: ip for ip in ips if (key := key_of(ip)) is not None}
+        rows = await self._file.recall(lambda connection: _conduct_rows(connection, list(keys)))
+        return {keys[key]: self._conduct(text) for key, text in rows}
+
+    def _conduct(self, text: object) -> Conduct:
+        conduct = read_conduct(text) if isinstance(text, str) else None
+        if conduct is None:
+            self.damaged += 1
+            return distrusted()
+        return conduct
+
+    async def commit(self, change: Change) -> None:
+        """Remember everything in the change, in one transaction, and leave the change empty.
+
+        On StoreError nothing was remembered, and everything is in the change again, in front of what came meanwhile.
+        """
+        taken = change.take()
+        now = self._clock()
+        book = write_daybook(taken.sessions, now)
+        peers = peer_rows(book, taken.conducts)
+
+        async def work(connection: AsyncConnection) -> tuple[dict[SessionKind, int], int]:
+            last = await _last_peer(connection)
+            await _put(connection, PUT_PEER, peers)
+            kinds = await self._put_days(connection, book)
+            await _put(connection, insert(DECISIONS), decision_rows(taken.decisions, now))
+            await _put(connection, PUT_STEP, step_rows(taken.events))
+            await self._put_waivers(connection, taken.waivers)
+            await _put(connection, PUT_POSITION, position_rows(taken.positions))
+            return kinds, await _last_peer(connection) - last
+
+        try:
+            kinds, new_peers = await self._file.write(work)
+        except StoreError:
+            change.put_back(taken)
+            raise
+        self._kinds |= kinds
+        if taken.waivers is not None:
+            self._standing = {waiver.network: waiver for waiver in taken.waivers}
+        with suppress(StoreError):  # it was committed; the next one will tell
+            await self._retention.grown(new_peers, len(taken.decisions))
+
+    async def _put_days(self, connection: AsyncConnection, book: Daybook) -> dict[SessionKind, int]:
+        """Write the counts of the days; give the kinds that were new, known only once this is committed."""
+        new = sorted({kind for _, _, kind in book.days} - self._kinds.keys(), key=str)
+        room = max(0, MOST_KINDS - len(self._kinds))
+        instead = {kind: _without_words(kind) for kind in new[room:]}
+        fresh: dict[SessionKind, int] = {}
+        for kind in {*new[:room], *instead.values()} - self._kinds.keys():
+            done = await connection.execute(insert(KINDS).values(kind._asdict()).returning(KINDS.c.id))
+            fresh[kind] = done.scalar_one()
+        numbers = self._kinds | fresh
+        rows = [
+            {
+                "ip": key,
+                "day": day,
+                "kind": numbers[instead.get(kind, kind)],
+                "sessions": tally.sessions,
+                "mails": tally.mails,
+            }
+            for (key, day, kind), tally in book.days.items()
+        ]
+        await _put(connection, PUT_DAY, rows)
+        return fresh
+
+    async def _put_waivers(self, connection: AsyncConnection, waivers: tuple[LiveWaiver, ...] | None) -> None:
+        """Make the list equal to this one; what did not change is not written again."""
+        if waivers is None:
+            return
+        known = self._standing
+        if known is None:
+            await connection.execute(delete(WAIVERS))
+            known = {}
+        gone = known.keys() - {waiver.network for waiver in waivers}
+        for network in gone:
+            await connection.execute(delete(WAIVERS).where(WAIVERS.c.network == network))
+        await _put(connection, PUT_WAIVER, waiver_rows(each for each in waivers if known.get(each.network) != each))
+
+    async def position(self, source: str) -> Position | None:
+        """Say how far a source was read when what was read of it was last committed."""
+        query = select(POSITIONS).where(POSITIONS.c.source == source)
+        row = await self._file.recall(lambda connection: _first(connection, query))
+        if row is None:
+            return None
+        return Position(row.position, row.open_sessions, datetime.fromtimestamp(row.at, UTC))
+
+    async def last_event(self) -> int:
+        """Give the number of the keeper's event that was stored last, 0 where there is none."""
+        query = select(STEPS.c.number).order_by(STEPS.c.id.desc()).limit(1)
+        row = await self._file.recall(lambda connection: _first(connection, query))
+        return int(row.number) if row is not None else 0
+
+    async def forget(self, now: datetime, peers: timedelta, strangers: timedelta) -> int:
+        """Forget peers that were not seen for so long, with their counts and decisions; say how many."""
+        return await self._retention.forget(now, peers, strangers)
+
+    # --- for those who ask ----------------------------------------------------------------------------------------
+
+    async def peers(self, failing: bool = False, whom: str | None = None, limit: int = 1000) -> list[KnownPeer]:
+        """List peers, the latest first. `whom`: an address, a network, a name, or `.domain`."""
+        return await self._file.read(lambda connection: question.peers(connection, failing, whom, limit))
+
+    async def peer(self, ip: str) -> KnownPeer | None:
+        """Give one peer by its address."""
+        return next(iter(await self.peers(whom=ip, limit=1)), None)
+
+    async def days(self, ip: str | None) -> list[DayCount]:
+        """Count a peer's sessions by day and kind, the latest day first; None: those of nobody that can be named."""
+        return await self._file.read(lambda connection: question.days(connection, ip))
+
+    async def history(self, whom: str | None = None, limit: int = 200) -> list[PastStep]:
+        """List what was decided and done, the latest first. `whom`: as for `peers`."""
+        return await self._file.read(lambda connection: question.history(connection, whom, limit))
+
+    async def waivers(self) -> list[LiveWaiver]:
+        """List the waivers as they were last known."""
+        return await self._file.read(question.waivers)
+
+    async def counts(self) -> dict[str, int]:
+        """Count peers by state; those whom a waiver covers are `waived` and nothing else."""
+        return await self._file.read(question.counts)
+
+
+def _without_words(kind: SessionKind) -> SessionKind:
+    return kind._replace(tls_version=kind.tls_version and OTHER, cipher=kind.cipher and OTHER)
+
+
+async def _put(connection: AsyncConnection, statement: Executable, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        await connection.execute(statement, rows)
+
+
+async def _first(connection: AsyncConnection, query: Select[Any]) -> Any:
+    return (await connection.execute(query)).first()
+
+
+async def _last_peer(connection: AsyncConnection) -> int:
+    """Identifiers count up, so that the difference of two is the number of new peers."""
+    return int((await connection.execute(select(func.coalesce(func.max(PEERS.c.id), 0)))).scalar_one())
+
+
+async def _conduct_rows(connection: AsyncConnection, keys: list[bytes]) -> list[Any]:
+    rows: list[Any] = []
+    for start in range(0, len(keys), AT_ONCE):
+        some = PEERS.c.ip.in_(keys[start : start + AT_ONCE])
+        query = select(PEERS.c.ip, PEERS.c.conduct).where(some, PEERS.c.conduct.is_not(None))
+        rows += (await connection.execute(query)).all()
+    return rows

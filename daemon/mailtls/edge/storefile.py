@@ -1,0 +1,198 @@
+"""The database's file with its two connections: one writes, and recalls what the decider needs; one answers questions.
+
+WAL, so that a long answer holds up no writer; `synchronous=NORMAL`, so that a commit waits for no disk: a machine that
+loses power loses the last commits, whole ones, and a process that is killed loses none. Whatever is begun here is
+finished, even if the task that asked for it is cancelled: nobody must guess whether a commit took place.
+
+The file may be moved away or deleted at any time, for a damaged one that is the cure. SQLite would go on writing into
+a file that nobody can find any more; here it is noticed before the next write, said once, and a new one is begun.
+
+SECURITY: the file holds addresses of peers and lines of the log: it is made with mode 0600.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from mailtls.edge.storemigration import migrate
+from mailtls.edge.storetrouble import telling
+from mailtls.errors import StoreError
+
+BUSY = 0.2  # seconds for which another process's lock is waited for
+MODE = 0o600
+
+# auto_vacuum only counts before the first table is made.
+_WRITER = (
+    "PRAGMA auto_vacuum = INCREMENTAL",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA journal_size_limit = 16777216",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+)
+_READER = ("PRAGMA query_only = ON", "PRAGMA temp_store = MEMORY")
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+
+class StoreFile:
+    """One database. `prepare` is done in the first transaction after each opening, when the tables are right."""
+
+    def __init__(self, path: Path, prepare: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        self.path = path
+        self._prepare = prepare
+        self._engines: list[AsyncEngine] = []
+        self._writer: AsyncConnection | None = None
+        self._reader: AsyncConnection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._writing = asyncio.Lock()
+        self._reading = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the file, made if it is missing, with the tables of this version. Raises StoreError."""
+        await _to_its_end(self._open_alone())
+
+    async def close(self) -> None:
+        """Close both connections; the last one empties the WAL into the database. Raises StoreError."""
+        await _to_its_end(self._close_alone())
+
+    async def write(self, work: Work[T]) -> T:
+        """Do the work in one transaction, which is all or nothing. Raises StoreError."""
+        return await _to_its_end(self._write(work))
+
+    async def recall(self, work: Work[T]) -> T:
+        """Read what was committed, on the connection that writes: a question never delays it. Raises StoreError."""
+        return await _to_its_end(self._read(work, self._writing, lambda: self._writer))
+
+    async def read(self, work: Work[T]) -> T:
+        """Read what was committed, however long that takes; nobody else waits but questions. Raises StoreError."""
+        return await _to_its_end(self._read(work, self._reading, lambda: self._reader))
+
+    # --- each to its end ------------------------------------------------------------------------------------------
+
+    async def _open_alone(self) -> None:
+        async with self._writing, self._reading:
+            await self._open()
+
+    async def _close_alone(self) -> None:
+        async with self._writing, self._reading:
+            with telling(self.path):
+                await self._close()
+
+    async def _write(self, work: Work[T]) -> T:
+        async with self._writing:
+            if self._moved():
+                await self._begin_anew()
+            with telling(self.path):
+                return await _transaction(_open(self._writer, self.path), work)
+
+    async def _read(self, work: Work[T], turn: asyncio.Lock, which: Callable[[], AsyncConnection | None]) -> T:
+        async with turn:
+            connection = _open(which(), self.path)
+            with telling(self.path):
+                async with connection.begin():
+                    return await work(connection)
+
+    # --- opening --------------------------------------------------------------------------------------------------
+
+    def _moved(self) -> bool:
+        return self._identity != _identity(self.path)
+
+    async def _begin_anew(self) -> None:
+        lost = self._identity is not None
+        async with self._reading:
+            with suppress(StoreError), telling(self.path):
+                await self._close()
+            await self._open()
+        if lost:
+            raise StoreError(f"{self.path}: the database was moved or deleted while in use; a new one is begun there.")
+
+    async def _open(self) -> None:
+        _check_directory(self.path)
+        with telling(self.path):
+            try:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+                self._writer = await self._connect(_WRITER)
+                await _transaction(self._writer, self._make_right)
+                self._reader = await self._connect(_READER)
+            except BaseException:
+                with suppress(StoreError), telling(self.path):
+                    await self._close()
+                raise
+        self._identity = _identity(self.path)
+
+    async def _make_right(self, connection: AsyncConnection) -> None:
+        await connection.run_sync(migrate, self.path)
+        await self._prepare(connection)
+
+    async def _connect(self, pragmas: tuple[str, ...]) -> AsyncConnection:
+        url = URL.create("sqlite+aiosqlite", database=str(self.path))
+        # isolation_level None: transactions begin where `_transaction` says, not where Python's module guesses.
+        engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY})
+        self._engines.append(engine)
+        connection = await engine.connect()
+        for pragma in pragmas:
+            await connection.exec_driver_sql(pragma)
+        await connection.rollback()
+        return connection
+
+    async def _close(self) -> None:
+        connections, self._writer, self._reader = (self._reader, self._writer), None, None
+        engines, self._engines, self._identity = self._engines, [], None
+        for connection in connections:
+            if connection is not None:
+                await connection.close()
+        for engine in engines:
+            await engine.dispose()
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """Wait for the work, and if this task is cancelled meanwhile, still for its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+async def _transaction(connection: AsyncConnection, work: Work[T]) -> T:
+    """Do the work between BEGIN IMMEDIATE and COMMIT: the lock is waited for once, before anything is done."""
+    async with connection.begin():
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return await work(connection)
+
+
+def _open(connection: AsyncConnection | None, path: Path) -> AsyncConnection:
+    if connection is None:
+        raise StoreError(f"{path}: the database is not open.")
+    return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check_directory(path: Path) -> None:
+    """Say plainly what SQLite would only call CANTOPEN."""
+    directory = path.parent
+    if not directory.is_dir():
+        raise StoreError(
+            f"{directory}: this directory is missing; make it: install -d -o mailtls -g mailtls -m 0750 {directory}"
+        )
+    if path.is_dir():
+        raise StoreError(f"{path}: this is a directory, and a database is expected; move it away.")
