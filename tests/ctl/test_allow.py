@@ -186,7 +186,8 @@ def test_revoke_ends_the_waiver_and_says_how_fast(world: World) -> None:
     assert again.stderr == "mailtlsctl: 192.0.2.7 has no waiver; see: mailtlsctl waivers\n"
 
 
-@pytest.mark.parametrize(("typed", "standing"), [("192.0.2.7", "192.0.2.0/24"), ("192.0.2.0/24", "192.0.2.7")])
+@pytest.mark.parametrize(("typed", "standing"), [("192.0.2.7", "192.0.2.0/24"), ("192.0.2.0/24", "192.0.2.7"),
+                                                 ("192.0.2.0/24", "192.0.2.0/26"), ("192.0.2.0/26", "192.0.2.0/24")])  # fmt: skip
 def test_revoke_of_what_has_no_waiver_names_those_that_have_to_do_with_it(
     typed: str, standing: str, world: World
 ) -> None:
@@ -196,6 +197,24 @@ def test_revoke_of_what_has_no_waiver_names_those_that_have_to_do_with_it(
     assert seen.returncode == 4
     assert f"mailtlsctl revoke {standing}" in seen.stderr
     assert "198.51.100.1" not in seen.stderr
+
+
+def test_a_peer_that_another_waiver_covers_is_not_said_to_be_restored(world: World) -> None:
+    world.keeper.waivers = {network: a_waiver(network) for network in ("192.0.2.7", "192.0.2.0/24", "198.51.100.0/24")}
+    with world.running():
+        seen = world.mailtlsctl("revoke", "192.0.2.7")
+    assert seen.returncode == 0
+    assert "restored" not in seen.stdout
+    assert "The waiver of 192.0.2.7 is ended (live after 3 ms), but others cover it:" in seen.stdout
+    assert "mailtlsctl revoke 192.0.2.0/24" in " ".join(seen.stdout.split())
+    assert "198.51.100" not in seen.stdout
+
+
+def test_a_network_is_restored_although_addresses_of_it_keep_their_own_waivers(world: World) -> None:
+    world.keeper.waivers = {network: a_waiver(network) for network in ("192.0.2.0", "192.0.2.0/24")}
+    with world.running():
+        seen = world.mailtlsctl("revoke", "192.0.2.0/24")
+    assert "192.0.2.0/24 is restored" in seen.stdout
 
 
 def test_revoke_of_a_name_prints_the_commands_for_its_waivers(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from pathlib import Path
@@ -189,6 +190,26 @@ def test_who_is_not_there_is_told_with_the_socket_and_the_next_command(make: Any
     assert not isinstance(raised.value, Silent)
     assert str(tmp_path / "s") in str(raised.value)
     assert str(raised.value).endswith("see: systemctl status mailtls-x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_socket_that_is_closed_to_this_user_says_who_may_use_it(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    with listening(tmp_path / "s", echo):
+        (tmp_path / "s").chmod(0o660)
+        if (child := os.fork()) == 0:
+            os.setgroups([])
+            os.setuid(65534)
+            try:
+                asyncio.run(conversation(tmp_path / "s").ask("x"))
+            except Away as error:
+                os.write(theirs, str(error).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+    said = os.read(ours, 4096).decode()
+    assert said.startswith("mailtls-x may not be asked by this user")
+    assert "run this as root" in said
+    assert "mailtls-admin" in said
 
 
 def test_a_path_that_no_socket_can_have_is_a_sentence(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ What the operator's own tables said of the peer is said again. The keeper answer
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mailtls.ctl.screen import Screen
 from mailtls.ctl.whom import Whom, read_whom
 from mailtls.errors import MailtlsError
 
+SHOWN = 20  # other waivers that have to do with the peer
 BY_HAND = "revoked by hand"
 
 
@@ -32,30 +34,44 @@ def revoke(peer: str, *, reason: str | None, as_json: bool, config: str | None) 
         return tell_candidates(whom, places, command, as_json=as_json, waived=True)
     withdraw = Withdraw(network=whom.network, why=why)
     return do(
-        places, withdraw, lambda reply: _told(withdraw, reply), as_json=as_json,
-        refused=lambda: _covering(whom, places),
+        places, withdraw, lambda reply: _told(whom, reply, places), as_json=as_json,
+        refused=lambda: _complain_of_others(whom, places),
     )  # fmt: skip
 
 
-def _told(withdraw: Withdraw, reply: Reply) -> Iterator[str]:
-    level = f" It was let in at level {reply.waiver.level}." if reply.waiver is not None else ""
-    yield spell(f"{withdraw.network} is restored to what everybody gets {live_after(reply)}.{level}", Screen())
+def _told(whom: Whom, reply: Reply, places: Places) -> Iterator[str]:
+    view = Screen()
+    others = [waiver for waiver in _others(whom, places) if _holds(waiver.network, str(whom.network))]
+    if not others:
+        level = f" It was let in at level {reply.waiver.level}." if reply.waiver is not None else ""
+        yield spell(f"{whom.network} is restored to what everybody gets {live_after(reply)}.{level}", view)
+        return
+    yield spell(f"The waiver of {whom.network} is ended {live_after(reply)}, but others cover it:", view)
+    for waiver in others:
+        yield view.prose(_how_to_end(waiver))
 
 
-def _covering(whom: Whom, places: Places) -> None:
+def _complain_of_others(whom: Whom, places: Places) -> None:
     """Say which waivers have to do with the peer although none is exactly its own."""
+    for waiver in _others(whom, places):
+        output.complain(_how_to_end(waiver))
+
+
+def _how_to_end(waiver: LiveWaiver) -> str:
+    return f"{waiver.network} is let in at level {waiver.level}; to end that: mailtlsctl revoke {waiver.network}"
+
+
+def _others(whom: Whom, places: Places) -> list[LiveWaiver]:
     try:
         standing = ask_keeper(places, ListWaivers()).waivers
     except MailtlsError:
-        return
-    for waiver in standing[:10_000]:
-        if _touches(waiver, whom):
-            what = f"{waiver.network} is let in at level {waiver.level}"
-            output.complain(f"{what}; to end that: mailtlsctl revoke {waiver.network}")
+        return []  # what was asked for is answered already; this only helps
+    ours = str(whom.network)
+    others = (waiver for waiver in standing if waiver.network != ours)
+    return [each for each in others if _holds(each.network, ours) or _holds(ours, each.network)][:SHOWN]
 
 
-def _touches(waiver: LiveWaiver, whom: Whom) -> bool:
-    assert whom.network is not None  # noqa: S101  (the caller's branch)
-    if waiver.network == whom.network:
-        return False
-    return waiver.waiver().covers(whom.network) or whom.covers(waiver.network, None)
+def _holds(wider: str, narrower: str) -> bool:
+    """Tell whether an address or network holds another."""
+    outer, inner = ipaddress.ip_network(wider), ipaddress.ip_network(narrower)
+    return outer.version == inner.version and outer[0] <= inner[0] and inner[-1] <= outer[-1]

@@ -7,14 +7,16 @@ model `StatusPage` (docs/control.md).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from rich.table import Table
 from rich.text import Text
 
 from mailtls.config import Places
 from mailtls.core.controlprotocol import AskStatus, SourceStatus, Status
 from mailtls.core.keeperprotocol import Fault, Health, KeeperStatus, Message
 from mailtls.core.level import Level
+from mailtls.core.printable import printable
 from mailtls.ctl import UNREACHABLE, output
 from mailtls.ctl.inquiry import places_of
 from mailtls.ctl.known import local
@@ -122,13 +124,8 @@ def _daemon_pages(fares: Status, view: Screen) -> Iterator[str]:
         yield view.render(text("No log is followed: see [log] in mailtls.toml.", BAD))
     states = ", ".join(f"{figure(count)} {state}" for state, count in sorted(fares.peers.items())) or "none yet"
     failed = f"{figure(fares.sessions)} since it runs, {figure(fares.failures)} of them failed"
-    yield view.render(
-        text(""),
-        sentence("Peers     ", states),
-        sentence("Sessions  ", failed),
-        sentence("Waivers   ", _waivers(fares.waivers)),
-        sentence("Policy    ", fares.policy),
-    )
+    rest = ("Sessions", failed), ("Waivers", _waivers(fares.waivers)), ("Policy", fares.policy)
+    yield view.render(text(""), _fields((("Peers", states), *rest)))
 
 
 def _source(source: SourceStatus) -> tuple[str, str, str, str, str]:
@@ -137,10 +134,20 @@ def _source(source: SourceStatus) -> tuple[str, str, str, str, str]:
 
 
 def _keeper_pages(health: Health, view: Screen) -> Iterator[str]:
-    yield view.render(heading("Keeper"))
-    yield view.prose(f"Waivers   {_waivers(health.waivers)}; {plural(health.last_event, 'event')} so far")
-    yield view.prose(f"Tables    {', '.join(health.tables) or 'none'}")
-    yield view.prose(f"Policy    {health.policy}")
+    waivers = f"{_waivers(health.waivers)}; {plural(health.last_event, 'event')} so far"
+    tables = "\n".join(printable(name) for name in health.tables) or "none"
+    rows = ("Waivers", waivers), ("Tables", tables), ("Policy", health.policy)
+    yield view.render(heading("Keeper"), _fields(rows))
+
+
+def _fields(rows: Iterable[tuple[str, str]]) -> Table:
+    """Lay out names and what they stand for, folded beside the names."""
+    layout = Table.grid(padding=(0, 2, 0, 0))
+    layout.add_column(no_wrap=True, min_width=8)
+    layout.add_column(overflow="fold")
+    for name, words in rows:
+        layout.add_row(text(name), Text("\n").join(text(line) for line in words.split("\n")))
+    return layout
 
 
 def _waivers(counts: dict[Level, int]) -> str:
