@@ -74,4 +74,5 @@ def _others(whom: Whom, places: Places) -> list[LiveWaiver]:
 def _holds(wider: str, narrower: str) -> bool:
     """Tell whether an address or network holds another."""
     outer, inner = ipaddress.ip_network(wider), ipaddress.ip_network(narrower)
-    return outer.version == inner.version and outer[0] <= inner[0] and inner[-1] <= outer[-1]
+    bounds = int(outer[0]), int(inner[0]), int(inner[-1]), int(outer[-1])
+    return outer.version == inner.version and bounds == tuple(sorted(bounds))
