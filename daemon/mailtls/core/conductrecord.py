@@ -120,7 +120,8 @@ def _seconds(at: datetime | None) -> int | float | None:
 def _time(value: Any) -> datetime:
     if type(value) not in (int, float):
         raise TypeError("a time is a number")
-    return _EPOCH + timedelta(microseconds=round(value * 1_000_000))
+    whole = int(value)  # apart from the fraction, so that no microsecond is lost to rounding (until 2242)
+    return _EPOCH + timedelta(seconds=whole, microseconds=round((value - whole) * 1_000_000))
 
 
 def _time_or_none(value: Any) -> datetime | None:

@@ -125,11 +125,11 @@ class StoreFile:
                 self._writer = await self._connect(_WRITER)
                 await _transaction(self._writer, self._make_right)
                 self._reader = await self._connect(_READER)
-            except BaseException:
-                with suppress(StoreError), telling(self.path):
-                    await self._close()
-                raise
-        self._identity = _identity(self.path)
+                self._identity = _identity(self.path)
+            finally:
+                if self._identity is None:
+                    with suppress(StoreError), telling(self.path):
+                        await self._close()
 
     async def _make_right(self, connection: AsyncConnection) -> None:
         await connection.run_sync(migrate, self.path)
