@@ -14,6 +14,8 @@ from mailtls.ctl import output
 from mailtls.edge.controlsocket import ControlSocket
 from mailtls.edge.keepersocket import KeeperSocket
 
+PATIENCE_S = 30.0  # more than mailtlsd takes before it says that it cannot answer in time
+
 
 def places_of(config: str | None) -> Places:
     """Find the sockets that the configuration names. Raises ConfigError."""
@@ -22,7 +24,7 @@ def places_of(config: str | None) -> Places:
 
 def ask_daemon(places: Places, question: Question) -> Answer:
     """Ask mailtlsd. Raises UnreachableError, RefusedError, ProtocolError."""
-    return asyncio.run(ControlSocket(places.control).ask(question))
+    return asyncio.run(ControlSocket(places.control, PATIENCE_S).ask(question))
 
 
 def ask_keeper(places: Places, request: Request) -> Reply:
