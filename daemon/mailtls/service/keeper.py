@@ -223,7 +223,8 @@ class Keeper:
             waiver = event.waiver
             LOG.info(
                 "%s: %s %s until %s by %s: %s",
-                waiver.network, event.step, waiver.level, waiver.until.isoformat(timespec="seconds"), event.by, event.why,
+                waiver.network, event.step, waiver.level, waiver.until.isoformat(timespec="seconds"), event.by,
+                event.why,
             )  # fmt: skip
         if self.register.last != self._committed:
             self._committed = self.register.last
