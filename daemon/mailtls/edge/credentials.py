@@ -11,6 +11,7 @@ set-group-id bit lends that to whoever runs it, and mailtlsd, who is in this gro
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import socket
 import struct
@@ -20,7 +21,7 @@ from mailtls.core.register import MAILTLSD
 
 SO_PEERGROUPS = 59  # asm-generic/socket.h; not in Python's socket module
 _CRED = struct.Struct("3i")
-_MOST_GROUPS = 65_536  # NGROUPS_MAX
+_MOST = 1024  # bytes that Python's getsockopt takes: 256 groups
 
 
 def requester(connection: socket.socket, daemon: str, admins: str) -> Requester | None:
@@ -31,7 +32,7 @@ def requester(connection: socket.socket, daemon: str, admins: str) -> Requester 
     if uid == uid_of(daemon):
         return Requester(Kind.DAEMON, MAILTLSD)
     group = gid_of(admins)
-    if group is not None and group in _groups(connection):
+    if group is not None and group in _groups(connection, uid):
         return Requester(Kind.PERSON, _login(uid))
     return None
 
@@ -65,13 +66,20 @@ def primary_group_of(user: str) -> int | None:
         return None
 
 
-def _groups(connection: socket.socket) -> tuple[int, ...]:
-    size = struct.calcsize("I")
+def _groups(connection: socket.socket, uid: int) -> tuple[int, ...]:
     try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MOST_GROUPS * size)
+        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MOST)
     except OSError:
+        return _groups_on_record(uid)  # more than 256 of them
+    return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def _groups_on_record(uid: int) -> tuple[int, ...]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
         return ()
-    return struct.unpack(f"{len(raw) // size}I", raw)
+    return tuple(os.getgrouplist(user.pw_name, user.pw_gid))
 
 
 def _login(uid: int) -> str:

@@ -19,6 +19,7 @@ from mailtls.errors import PostfixError
 COMMAND = "postmap"
 PATH = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/bin"
 PATIENCE_S = 10.0
+NO_LMDB = '; install the package postfix-lmdb, or write table_type = "hash" under [postfix] in mailtls.toml'
 OWN_MAIN_CF = "# For the postmap of mailtls-keeper only; Postfix does not read this.\ncompatibility_level = 3.6\n"
 
 
@@ -84,7 +85,8 @@ class Postmap:
             self._running = None
         if process.returncode == 0 or (may_find_nothing and process.returncode == 1 and "fatal:" not in err):
             return out
-        raise PostfixError(f"{said} failed with status {process.returncode}: {_last_line(err)}")
+        hint = NO_LMDB if "unsupported dictionary type: lmdb" in err else ""
+        raise PostfixError(f"{said} failed with status {process.returncode}: {_last_line(err)}{hint}")
 
     def _started(self, command: list[str]) -> subprocess.Popen[str]:
         with self._lock:
