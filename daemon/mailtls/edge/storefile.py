@@ -30,9 +30,8 @@ from mailtls.errors import StoreError
 BUSY = 0.2  # seconds for which another process's lock is waited for
 MODE = 0o600
 
-# auto_vacuum only counts before the first table is made.
+_EMPTY = ("PRAGMA auto_vacuum = INCREMENTAL",)  # counts before the first table is made; later it would write
 _WRITER = (
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA journal_size_limit = 16777216",
@@ -55,6 +54,7 @@ class StoreFile:
         self._writer: AsyncConnection | None = None
         self._reader: AsyncConnection | None = None
         self._identity: tuple[int, int] | None = None
+        self._closed = False
         self._writing = asyncio.Lock()
         self._reading = asyncio.Lock()
 
@@ -86,6 +86,7 @@ class StoreFile:
 
     async def _close_alone(self) -> None:
         async with self._writing, self._reading:
+            self._closed = True
             with telling(self.path):
                 await self._close()
 
@@ -106,7 +107,7 @@ class StoreFile:
     # --- opening --------------------------------------------------------------------------------------------------
 
     def _moved(self) -> bool:
-        return self._identity != _identity(self.path)
+        return not self._closed and self._identity != _identity(self.path)
 
     async def _begin_anew(self) -> None:
         lost = self._identity is not None
@@ -122,7 +123,8 @@ class StoreFile:
         with telling(self.path):
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
-                self._writer = await self._connect(_WRITER)
+                empty = self.path.stat().st_size == 0
+                self._writer = await self._connect((*_EMPTY, *_WRITER) if empty else _WRITER)
                 await _transaction(self._writer, self._make_right)
                 self._reader = await self._connect(_READER)
                 self._identity = _identity(self.path)

@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
+from mailtls.core.peerstate import PeerState
+
 APPLICATION = 0x6D744C53
 """`PRAGMA application_id`: file(1) and mailtlsd tell the file from databases of others by it (`mtLS`)."""
 
@@ -137,10 +139,10 @@ POSITIONS = Table(
     Column("at", Float, nullable=False),
 )
 
-# What is bound has a name of its own where a column of the same name would be set to it.
 _SEEN = insert(PEERS)
 _NEW = _SEEN.excluded
-_SAYS_NOTHING = _NEW.conduct.is_(None) & PEERS.c.conduct.is_not(None)
+# Sessions of other services do not change what port 25 says; one that neither failed nor got through says nothing.
+_SAYS_NOTHING = _NEW.conduct.is_(None) & (PEERS.c.conduct.is_not(None) | (_NEW.state == PeerState.QUIET.value))
 _NO_NAME = _NEW.name.is_(None) | ((func.lower(_NEW.name) == "unknown") & PEERS.c.name.is_not(None))
 
 PUT_PEER = _SEEN.on_conflict_do_update(
