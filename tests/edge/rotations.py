@@ -128,13 +128,14 @@ class Reader:
     commits: list[tuple[str | None, int]] = field(default_factory=lambda: [(None, 0)])
     lines: list[bytes] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
-    log: RotatingLog = field(init=False)
+    log: RotatingLog = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        self.start(None)
+        if self.log is None:
+            self.log = self.started(None)
 
-    def start(self, position: str | None) -> None:
-        self.log = RotatingLog(
+    def started(self, position: str | None) -> RotatingLog:
+        return RotatingLog(
             self.stage.log,
             position,
             from_start=self.from_start,
@@ -150,12 +151,12 @@ class Reader:
         """Take one batch and commit it; False: there is none."""
         self.log.look()
         read = self.log.read(self.stage.now)
+        if self.log.loss and self.log.loss not in self.losses:
+            self.losses.append(self.log.loss)
         if read is None:
             return False
         self.lines += read[0]
         self.commits.append((self.log.position(), len(self.lines)))
-        if self.log.loss and self.log.loss not in self.losses:
-            self.losses.append(self.log.loss)
         return True
 
     def drain(self) -> None:
@@ -171,4 +172,4 @@ class Reader:
         del self.commits[commit + 1 :]
         position, count = self.commits[-1]
         del self.lines[count:]
-        self.start(position)
+        self.log = self.started(position)

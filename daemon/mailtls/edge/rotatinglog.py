@@ -11,7 +11,8 @@ are read in between. A log that was never read before is begun at its end, what 
 Nothing here waits: `edge/follow.py` does. Nothing raises for what the disk does.
 
 BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. A file that
-is quiet for longer than `LATE` after it was rotated, and is then written to, is not read any more.
+is quiet for longer than `LATE` after it was rotated, and is then written to, is not read any more. A copy of fewer than
+256 bytes, of a file that has more by now, is not known as a copy.
 """
 
 from __future__ import annotations
