@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from mailtls import __version__
 from mailtls.config import Config, read_config
@@ -36,9 +37,10 @@ from mailtls.service.announcer import Announcer
 from mailtls.service.answers import Answers
 from mailtls.service.control import Control
 from mailtls.service.desk import Desk
+from mailtls.service.exporter import Exporter
 from mailtls.service.keeperlink import KeeperLink
 from mailtls.service.memory import Memory
-from mailtls.service.metrics import Exporter, Metrics
+from mailtls.service.metrics import Metrics
 from mailtls.service.watcher import Log, Watcher
 
 LOG = logging.getLogger("mailtls")
@@ -140,11 +142,10 @@ class Daemon:
 
     def _sources(self) -> dict[str, Callable[[str | None], Log]]:
         logs: dict[str, Callable[[str | None], Log]] = {
-            f"file:{path}": lambda position, path=path: Follower(path, position) for path in self.config.places.logs
+            f"file:{path}": partial(Follower, path) for path in self.config.places.logs
         }
         if self.config.log.journal:
-            matches = self.config.log.journal_match
-            logs["journal"] = lambda position: JournalFollower(matches, position)
+            logs["journal"] = partial(JournalFollower, self.config.log.journal_match)
         return logs
 
     # --- signals, watchdog, health ---------------------------------------------------------------------------
