@@ -21,33 +21,29 @@ from tests.core.test_sieve import (
 
 from mailtls.core.assembler import Assembler
 from mailtls.core.crowd import Crowd, Successes
+from mailtls.core.follower import Follower
 from mailtls.core.history import History
+from mailtls.core.search import PLAIN, Search
 from mailtls.core.skim import Skim
 
 REGULAR = (success, plaintext, failure, cut_off, alert_after_success)
 
 
-def skimmed(lines: list[bytes], size: int, cut: int) -> tuple[History, Skim]:
+def skimmed(lines: list[bytes], size: int, cut: int, search: Search = PLAIN) -> tuple[History, Skim]:
     """Two passes over two parts, as over the halves of a file."""
     blocks = [b"\n".join(lines[i : i + size]) + b"\n" for i in range(0, len(lines), size)]
-    parts = (blocks[:cut], blocks[cut:])
-    first, second = Skim(16), Skim(16)
-    for skim, part in zip((first, second), parts, strict=True):
-        for block in part:
-            skim.find_failures(block)
-    here = len(first.stamps)
-    first.end_failures(second)
+    first, second = Skim(16, search), Skim(16, search)
+    for number, block in enumerate(blocks):
+        (first if number < cut else second).read(block)
+    first.end(second)
     history = History()
     wanted: set[bytes] = set()
     for shapes in (*first.lanes.values(), first.logins):
         wanted |= set(Crowd(shapes, CALENDAR).failing())
-    for part, offset in zip(parts, (0, here), strict=True):
-        counted = Skim(16)
-        counted.chosen = frozenset(wanted)
-        for number, block in enumerate(part):
-            counted.count_successes(block, number)
-        first.end_successes(counted, offset)
-    first.give_mails()
+    follower = Follower(16, frozenset(wanted), search)
+    for number, block in enumerate(blocks):
+        follower.follow(block, number)
+    first.take(follower)
     assembler = Assembler(CALENDAR)
     for session in [s for line in first.odd for s in assembler.feed(line)] + assembler.finish():
         history.record(session)

@@ -270,8 +270,10 @@ class Successes:
 
     def __init__(self, skim: Skim) -> None:
         self._counted: Counter[Total] = Counter()
-        for suite, number in skim.suites().items():
-            self._counted[Service.SMTPD, Outcome.TLS_OK, Cause.NONE, None, *suite] += number
+        for words, number in skim.suites.items():
+            version, _, cipher = words.decode("ascii", "replace").partition(" with cipher ")
+            if cipher:
+                self._counted[Service.SMTPD, Outcome.TLS_OK, Cause.NONE, None, version, cipher] += number
         self._counted[_PLAINTEXT] += skim.plain
         for shapes in skim.lanes.values():
             self._without_followed(shapes)

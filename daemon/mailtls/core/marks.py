@@ -1,117 +1,118 @@
 """Marks: the lines of a block that say something of TLS, other than successes and ends of sessions.
 
-One scan finds them all: every marker in capitals has an L that few other words of a mail log have. TLS bytes sent to a
-plaintext port are printed with backslashes, which are rarer still.
+Every marker in capitals has an L that few other words of a mail log have. TLS bytes sent to a plaintext port are
+printed with backslashes, which are rarer still. Lines of Dovecot's login processes are the bulk of it: those of the
+usual forms become keys without being looked at one by one, all others go to the assembler.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from mailtls.core.postfixlog import FAULT_MARKS
+from mailtls.core.search import Search
 
-_MARKS = re.compile(
-    rb"L(?:S(?: (?:(library problem: )|handshake failed|support|connection established from \[)|([,:\n]| handshaking))"
-    rb"|(_accept error from )| server c|v[23]'|: Stacked)"
+# Dovecot's login-common/client-common.c (client_log) with the usual login_log_format_elements: program, first letters,
+# address and TLS state. A user name with `<>,` is none of the usual forms: it might hold a `rip=` of its own. Any other
+# line of a login process that has a mark (the last group) is for the assembler.
+_LOGINS = (
+    rb"-login(?:: (?:(?<= (imap)-login: )|(?<= (pop3)-login: )|(?<= (managesieve)-login: )|(?<= (submission)-login: ))"
+    rb"([^\n\x00<]{5})[^\n\x00<]*+<[^\n\x00<>,]*+>, (?:method=[^\n\x00 <>,]*+, )?rip=([^\n\x00 <>,]++),"
+    rb" lip=[^\n\x00 <>,]++, (?:mpid=\d++, )?(TLS(?:[^\n\x00<>]*?: error:[^\n\x00<>]*?)??)"
+    rb"(?=(?:, session=<[^\n\x00<>]*+>)?\n)"
+    rb"|([^\n]*LS(?:[,:]| handshaking|(?=\n)))?[^\n]*+)",
+    b"%b%b%b%b\0%b\0%b\0%b%b\n",
 )
-_LIBRARY, _LOGIN, _ACCEPT = 1, 2, 3
-_GREETING = b"while receiving the initial server greeting"
+_FAILED = rb"LS (?:library problem: |handshake failed|support|connection established from \[)"
+_ACCEPT = rb"SL(?:_accept error from | server c|v[23]'|: Stacked)"
+_CLIENT_HELLO = rb"\\026\\003"
+_GREETING = rb"while receiving the initial server greeting"
+_LOGIN_MARKS = (b"LS,", b"LS:", b"LS handshaking")
 
 
-class Login(NamedTuple):
-    """Place of a line of Dovecot's login processes in its block; `at`: of the L of its `TLS`."""
-
-    start: int
-    at: int
-    end: int
-
-    def key(self, block: bytes) -> bytes | None:
-        """Program, first word, address and TLS state, joined with NUL; None where the line is not of the plain forms.
-
-        The address is the last `rip=` of the line: what stands before it may be the client's text.
-        """
-        address = block.rfind(b"rip=", self.start, self.end)
-        program = block.find(b"-login: ", self.start, max(address, self.start))
-        if address < 0 or address > self.at or program < 0:
-            return None
-        state = block[self.at - 1 : self.end]
-        session = state.rfind(b", session=<")
-        if session >= 0:
-            state = state[:session]
-        comma = block.find(b",", address)
-        if state[:3] != b"TLS" or (len(state) > 3 and b": error:" not in state) or not 0 <= comma <= self.at:
-            return None
-        return b"%b\0%b\0%b\0%b" % (
-            block[block.rfind(b" ", self.start, program) + 1 : program],
-            block[program + 8 : program + 13],
-            block[address + 4 : comma],
-            state,
-        )
-
-    def is_one(self, block: bytes) -> bool:
-        """Tell whether a login process wrote the line at all (a queue id may end in `LS:`)."""
-        return block.find(b"-login", self.start, self.end) >= 0
-
-
+@dataclass(slots=True)
 class Marks:
-    """Of one block. `handshakes`: lines of `SSL_accept error` and of OpenSSL, in order. `odd`: for the assembler."""
+    """Of one block. `logins`: program, first letters, address and TLS state, joined with NUL, for each usual line.
 
-    __slots__ = ("handshakes", "logins", "odd")
+    `handshakes`: lines of `SSL_accept error` and of OpenSSL, in order. `odd`: lines for the assembler.
+    """
 
-    def __init__(self, block: bytes) -> None:
-        self.logins: list[Login] = []
-        self.handshakes: list[bytes] = []
-        self.odd: list[bytes] = []
+    logins: list[bytes]
+    handshakes: list[bytes]
+    odd: list[bytes]
+
+
+class Marker:
+    """Finds the marks of one block after the other."""
+
+    def __init__(self, search: Search) -> None:
+        self._logins = search.gatherer(*_LOGINS)
+        self._failed = search.finder(_FAILED)
+        self._accept = search.finder(_ACCEPT)
+        self._rare = (search.finder(_CLIENT_HELLO), search.finder(_GREETING))
+
+    def marks(self, block: bytes) -> Marks:
+        """Find the marks of a block of whole lines."""
+        found = Marks([], [], [])
+        self._find_logins(block, found)
+        self._find_failures(block, found)
+        for finder in self._rare:
+            found.odd.extend(_line_at(block, at) for at in finder(block))
+        return found
+
+    def _find_logins(self, block: bytes, found: Marks) -> None:
+        many, text = self._logins(block)
+        if not many:
+            return
+        keys = text.split(b"\n")
+        keys.pop()
+        if b"\n\0" in text or text[0] == 0:
+            place = 0
+            for odd in [key[3:] for key in keys if key[0] == 0 and len(key) > 3]:
+                place = block.find(b"-login" + odd, place)
+                found.odd.append(_line_at(block, place))
+                place += 1
+            keys = [key for key in keys if key[0]]
+        found.logins = keys
+
+    def _find_failures(self, block: bytes, found: Marks) -> None:
         end = 0
-        for match in _MARKS.finditer(block):
-            at = match.start()
+        for at in sorted(self._failed(block) + self._accept(block)):
             if at < end:
                 continue
-            kind = match.lastindex
             start = block.rfind(b"\n", 0, at) + 1
             end = block.find(b"\n", at)
-            if end < 0:
-                end = len(block)
-            if kind == _LOGIN:
-                self.logins.append(Login(start, at, end))
-            elif kind == _LIBRARY and block.find(b"SSL routines", at, end) < 0:
-                self._add_fault(block, start, end)
-            elif kind == _ACCEPT or (kind == _LIBRARY and block.find(b"/tlsproxy[", start, at) < 0):
-                self.handshakes.append(block[start:end])
-            else:
-                self._add_odd(block, start, end)
-        self._find_rare(block)
+            library = block.startswith(b"LS library problem: ", at)
+            if library and block.find(b"SSL routines", at, end) < 0:
+                _add_fault(found.odd, block, start, end)
+            elif block.startswith(b"SL_accept", at) or (library and block.find(b"/tlsproxy[", start, at) < 0):
+                found.handshakes.append(block[start:end])
+            elif block.find(b"-login", start, at) < 0 or not any(mark in block[start:at] for mark in _LOGIN_MARKS):
+                _add_odd(found.odd, block, start, end)
 
-    def _add_odd(self, block: bytes, start: int, end: int) -> None:
-        """With tlsproxy's reason goes its next line, which names the client."""
-        line = block[start:end]
-        self.odd.append(line)
-        source = line.find(b"]: ")
-        if line.find(b"/tlsproxy[", 0, max(source, 0)) >= 0 and b"TLS library problem" in line:
-            following = block.find(line[line.rfind(b" ", 0, source) : source + 3], end)
-            if following >= 0:
-                start = block.rfind(b"\n", 0, following) + 1
-                self.odd.append(block[start : block.find(b"\n", following)])
 
-    def _add_fault(self, block: bytes, start: int, end: int) -> None:
-        """A file of the server is the trouble: the line before, of the same process, may say so without an L."""
-        source_end = block.find(b"]: ", start, end)
-        source = block[block.rfind(b" ", start, max(source_end, start)) : source_end + 3]
-        before = block.rfind(source, 0, start)
-        if before >= 0 and any(mark in block[before : block.find(b"\n", before)] for mark in FAULT_MARKS):
-            self._add_odd(block, block.rfind(b"\n", 0, before) + 1, block.find(b"\n", before))
-        self._add_odd(block, start, end)
+def _add_odd(odd: list[bytes], block: bytes, start: int, end: int) -> None:
+    """With tlsproxy's reason goes its next line, which names the client."""
+    line = block[start:end]
+    odd.append(line)
+    source = line.find(b"]: ")
+    if line.find(b"/tlsproxy[", 0, max(source, 0)) >= 0 and b"TLS library problem" in line:
+        following = block.find(line[line.rfind(b" ", 0, source) : source + 3], end)
+        if following >= 0:
+            odd.append(_line_at(block, following))
 
-    def _find_rare(self, block: bytes) -> None:
-        at = block.find(b"\\")
-        while at >= 0:
-            end = block.find(b"\n", at)
-            if block.startswith(b"\\026\\003", at):
-                self.odd.append(block[block.rfind(b"\n", 0, at) + 1 : end])
-            at = block.find(b"\\", end) if end >= 0 else -1
-        at = block.find(_GREETING)
-        while at >= 0:
-            end = block.find(b"\n", at)
-            self.odd.append(block[block.rfind(b"\n", 0, at) + 1 : end])
-            at = block.find(_GREETING, end)
+
+def _add_fault(odd: list[bytes], block: bytes, start: int, end: int) -> None:
+    """A file of the server is the trouble: the line before, of the same process, may say so without an L."""
+    source_end = block.find(b"]: ", start, end)
+    source = block[block.rfind(b" ", start, max(source_end, start)) : source_end + 3]
+    before = block.rfind(source, 0, start)
+    if before >= 0:
+        line = _line_at(block, before)
+        if any(mark in line for mark in FAULT_MARKS):
+            _add_odd(odd, block, block.rfind(b"\n", 0, before) + 1, block.find(b"\n", before))
+    _add_odd(odd, block, start, end)
+
+
+def _line_at(block: bytes, at: int) -> bytes:
+    return block[block.rfind(b"\n", 0, at) + 1 : block.find(b"\n", at)]

@@ -66,7 +66,7 @@ class Shapes:
         """Take the times of a block, count its lines; return its number."""
         last = block.rfind(b"\n", 0, len(block) - 1) + 1
         self.stamps.append((block[:width], block[last : last + width]))
-        self.read += search.count(block, b"\n") + (not block.endswith(b"\n"))
+        self.read += search.lines(block) + (not block.endswith(b"\n"))
         return len(self.stamps) - 1
 
     def new_row(self, rows: dict[bytes, Row], key: bytes, number: int, most: int) -> Row:

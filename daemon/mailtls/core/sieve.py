@@ -22,8 +22,9 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 
-from mailtls.core.marks import Marks
+from mailtls.core.marks import Marker
 from mailtls.core.postfixlog import FAULT_MARKS
+from mailtls.core.search import PLAIN, Search
 from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
 SHAPES = 120_000
@@ -51,8 +52,10 @@ def find_lane(block: bytes) -> tuple[bytes, int] | None:
 class Sieve:
     """Feed it blocks of whole lines in order; `shapes` is what came of them."""
 
-    def __init__(self, host_and_tag: bytes, stamp_width: int) -> None:
+    def __init__(self, host_and_tag: bytes, stamp_width: int, search: Search = PLAIN) -> None:
         self.shapes = Shapes(host_and_tag)
+        self._search = search
+        self._marker = Marker(search)
         self._prefix = b" %b[" % host_and_tag
         self._width = stamp_width - 1
         self._cursor = 0
@@ -69,7 +72,7 @@ class Sieve:
     def feed(self, block: bytes) -> None:
         """Take one block of whole lines."""
         shapes = self.shapes
-        number = shapes.begin_block(block, self._width)
+        number = shapes.begin_block(block, self._width, self._search)
         self._cursor = 0
         found = self._marks(block, number)
         items = self._sessions.findall(b"\n" + block)
@@ -217,14 +220,9 @@ class Sieve:
     def _marks(self, block: bytes, number: int) -> deque[bytes]:
         """Count logins, keep odd lines; return the lines of failed handshakes, in order, for their stamps."""
         shapes = self.shapes
-        marks = Marks(block)
-        for login in marks.logins:
-            key = login.key(block)
-            if key is None:
-                if login.is_one(block):
-                    shapes.add_odd(block[login.start : login.end])
-                continue
-            shapes.understood += 1
+        marks = self._marker.marks(block)
+        shapes.understood += len(marks.logins)
+        for key in marks.logins:
             shapes.count(shapes.logins, key, number, SHAPES)
         for line in marks.odd:
             shapes.add_odd(line)

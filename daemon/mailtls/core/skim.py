@@ -1,11 +1,11 @@
 """The skim: the quick way through a large log, for a report that lists only the peers that fail most.
 
 Two passes over the blocks. The first finds what failed: `SSL_accept error`, OpenSSL's reason behind it, the lines of
-Dovecot, and whatever is odd. The second, when it is known who is to be listed, counts successes and plaintext sessions:
-one by one for those peers, by version and cipher for all others. Nothing is kept of a peer that nobody asks for, so
-memory does not grow with the log.
+Dovecot, and whatever is odd; it counts successes by version and cipher, and ends of sessions. The second, when it is
+known who is to be listed, follows the successes and plaintext sessions of those peers alone. Nothing is kept of a peer
+that nobody asks for, so memory does not grow with the log.
 
-`regular` tells afterwards whether the counts of both passes fit together: successes without an `established` line
+`regular` tells between the passes whether the counts fit together: successes without an `established` line
 (smtpd_tls_loglevel = 0), or refused STARTTLS without `SSL_accept error`, need the sieve, which follows every session.
 
 BUGS: as the sieve; and nothing tells that STARTTLS was hidden from a peer.
@@ -17,16 +17,32 @@ import re
 from collections import Counter, deque
 
 from mailtls.core.cause import Service
-from mailtls.core.marks import Marks
+from mailtls.core.follower import Follower
+from mailtls.core.marks import Marker
 from mailtls.core.postfixlog import FAULT_MARKS, Program
 from mailtls.core.search import PLAIN, Search
-from mailtls.core.shape import MAILS, Shapes, Trouble, delivered
+from mailtls.core.shape import MAILS, Shapes, Trouble
 from mailtls.core.sieve import SHAPES
 
-_ESTABLISHED = b"TLS connection established from "
-_DISCONNECT = b"]: disconnect from "
+# tls/tls_misc.c:tls_log_summary; tlsproxy names no client before the bracket, its lines are odd ones.
+_SUITE = rb"((?:TLS|SSL)v[\d.]{1,4} with cipher \S{1,80}+)"
+_ESTABLISHED = (
+    rb"TLS connection established from [^[\n]++\[[^]\n]*+\](?:: " + _SUITE + rb"|[^\n]*?: " + _SUITE + rb"|)",
+    b"%b%b\n",
+)
+# smtpd/smtpd.c:smtpd_format_cmd_stats. Most tags end in `x/smtpd`, which is no service in wrapper mode; the first group
+# is there for any other. Then an `s` for STARTTLS, and a `0` where it was refused.
+_USUAL_TAG = rb"|".join(rb"(?<=x/smtpd\[\d{%d}\]: disconnect from )" % digits for digits in (5, 4, 6, 7, 3, 2, 1))
+_CLIENT = rb"[^[\n]++\[[^]\n]*+\]\S*+"
+_NO_STARTTLS = rb"(?: (?!starttls=)\S++)*+"
+_ENDS = (
+    rb"disconnect from (?:" + _USUAL_TAG + rb"|(?<=(\]: )disconnect from ))" + _CLIENT + _NO_STARTTLS
+    + rb"(?: (s)tarttls=(0(?=/))?)?",
+    b"%b%b%b",
+)  # fmt: skip
+_ELSEWHERE = rb"\]: disconnect from " + _CLIENT + _NO_STARTTLS + rb"(?! starttls=)"
 SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
-TAILS = 10_000
+SUITES = 10_000
 _X = 0x78  # of `postfix/smtpd[`: most lines have that tag
 PENDING = 50_000
 AROUND = 16  # lines of one process looked at, back and on
@@ -46,15 +62,17 @@ class Skim:
         self.pending: dict[bytes, Trouble] = {}
         self.broken: set[bytes] = set()
         self.orphans: dict[bytes, tuple[bytes, bytes, int]] = {}
-        self.chosen: frozenset[bytes] = frozenset()
-        self.tails: dict[bytes, int] = {}
+        self.suites: Counter[bytes] = Counter()
         self.plain = 0
         self.failures = 0
         self.ended_tls = 0
         self.ended_refused = 0
         self.established = 0
-        self.mails: Counter[tuple[bytes, bytes]] = Counter()
         self._before: deque[bytes] = deque([b""], maxlen=2)
+        self._marker = Marker(search)
+        self._established = search.gatherer(*_ESTABLISHED)
+        self._ends = search.gatherer(*_ENDS)
+        self._elsewhere = search.finder(_ELSEWHERE)
 
     def lane(self, host_and_tag: bytes) -> Shapes:
         """The shapes of one tag."""
@@ -66,16 +84,19 @@ class Skim:
 
     # --- first pass ------------------------------------------------------------------------------------------
 
-    def find_failures(self, block: bytes) -> None:
-        """First pass over one block of whole lines."""
+    def read(self, block: bytes) -> None:
+        """Take one block of whole lines."""
         number = self.logins.begin_block(block, self.width - 1, self.search)
-        marks = Marks(block)
-        for login in marks.logins:
-            key = login.key(block)
-            if key is not None:
-                self.logins.count(self.logins.logins, key, number, SHAPES)
-            elif login.is_one(block):
-                self.odd.append(block[login.start : login.end])
+        self._find_failures(block, number)
+        self._count_successes(block)
+        self._count_ends(block)
+        self._before.append(block)
+
+    def _find_failures(self, block: bytes, number: int) -> None:
+        marks = self._marker.marks(block)
+        count, logins = self.logins.count, self.logins.logins
+        for key in marks.logins:
+            count(logins, key, number, SHAPES)
         for line in marks.odd:
             self.odd.append(line)
             if any(mark in line for mark in FAULT_MARKS) and len(self.broken) < PENDING:
@@ -84,7 +105,35 @@ class Skim:
             self._handshake(line, block)
         while len(self.pending) > PENDING:
             self._close(self.pending.pop(next(iter(self.pending))))
-        self._before.append(block)
+
+    def _count_successes(self, block: bytes) -> None:
+        found, suites = self._established(block)
+        self.established += found
+        self.suites.update(suites.split(b"\n"))
+        if len(self.suites) > SUITES:  # no server has so many: a stranger's words
+            self.suites = Counter(dict(self.suites.most_common(SUITES // 2)))
+
+    def _count_ends(self, block: bytes) -> None:
+        """Count ends of sessions of all lanes together."""
+        found, kinds = self._ends(block)
+        with_tls = kinds.count(b"s")
+        refused = kinds.count(b"0")
+        self.ended_tls += with_tls - refused
+        self.ended_refused += refused
+        self.plain += found - with_tls
+        if b"]" in kinds:
+            self.plain -= sum(1 for at in self._elsewhere(block) if not self._may_be_plain(block, at))
+
+    def _may_be_plain(self, block: bytes, at: int) -> bool:
+        """Tell whether an end without STARTTLS is a plaintext session: at a service in wrapper mode it is none."""
+        if block[block.find(b"/smtpd[", at - 16, at) - 1] == _X:
+            return True
+        start = block.rfind(b"\n", 0, at) + 1 + self.width
+        head_end = block.find(b"]: ", start, at + 3)
+        if head_end != at:
+            return False  # a stranger's words
+        tag = block[start : block.find(b"[", start, head_end)].rsplit(b" ", 1)[-1]
+        return Program(tag).service is not Service.SMTPS
 
     def _handshake(self, line: bytes, block: bytes) -> None:
         """A line of `SSL_accept error` or of OpenSSL, of whatever program."""
@@ -168,95 +217,12 @@ class Skim:
             place += len(mark)
         return list(lines)
 
-    # --- second pass -----------------------------------------------------------------------------------------
-
-    def count_successes(self, block: bytes, number: int) -> None:
-        """Second pass over one block: `chosen` holds the addresses that are followed one by one.
-
-        All lanes are counted together: these two loops run for every session of a large log.
-        """
-        find, chosen, counted = block.find, self.chosen, self.tails
-        found = self.search.places(block, _ESTABLISHED)
-        self.established += len(found)
-        for at in found:
-            if block[at + 32] == 0x5B:  # [: tlsproxy names no client; its lines are odd ones
-                self.established -= 1
-                continue
-            client_end = find(b"]", at)
-            end = find(b"\n", client_end)
-            tail = block[client_end:end]
-            try:
-                counted[tail] += 1
-            except KeyError:
-                self._new_tail(tail)
-            if block[find(b"[", at) + 1 : client_end] in chosen:
-                self._follow(block, at, end, number)
-        self._count_ends(block, number)
-
-    def _count_ends(self, block: bytes, number: int) -> None:
-        find, chosen = block.find, self.chosen
-        refused = ended = plain = 0
-        for at in self.search.places(block, _DISCONNECT):
-            end = find(b"\n", at)
-            starttls = find(b" starttls=", at + 24, end)
-            if starttls >= 0:
-                ended += 1
-                refused += block.startswith(b" starttls=0/", starttls)
-            elif block[find(b"/smtpd[", at - 16, at) - 1] == _X:
-                plain += 1
-            else:
-                self._plain_elsewhere(block, at)
-            if block[find(b"[", at + 19) + 1 : find(b"]", at + 19)] in chosen:
-                self._follow(block, at, end, number)
-        self.plain += plain
-        self.ended_tls += ended - refused
-        self.ended_refused += refused
-
-    def _plain_elsewhere(self, block: bytes, at: int) -> None:
-        """An end without STARTTLS at a service of another name: in wrapper mode it is no plaintext session."""
-        head = self._head(block, at)
-        if head is not None and Program(head.rsplit(b" ", 1)[-1]).service is not Service.SMTPS:
-            self.plain += 1
-
-    def _head(self, block: bytes, at: int) -> bytes | None:
-        """`host tag` of the line that has `]: ` at this place, or a trust word before it; None: a stranger's words."""
-        start = block.rfind(b"\n", 0, at) + 1 + self.width
-        head_end = block.find(b"]: ", start, at + 3)
-        if head_end < 0 or at - head_end > 13:
-            return None
-        return block[start : block.find(b"[", start, head_end)]
-
-    def _follow(self, block: bytes, at: int, end: int, number: int) -> None:
-        """Count a line of a chosen address by its text."""
-        head = self._head(block, at)
-        if head is None:
-            return
-        if block[at] != 0x5D:  # ]
-            shapes = self.lane(head)
-            shapes.count(shapes.established, block[at:end], number, SHAPES)
-        else:
-            self._end_followed(head, block[at + 3 : end], number)
-
-    def _new_tail(self, tail: bytes) -> None:
-        counted = self.tails
-        if len(counted) >= TAILS or tail[:3] != b"]: ":  # ports and SNI names make every tail another
-            match = SUITE.search(tail)
-            tail = match[0] if match is not None else b""
-        counted[tail] = counted.get(tail, 0) + 1
-
-    def _end_followed(self, host_and_tag: bytes, text: bytes, number: int) -> None:
-        if b" starttls=" not in text:
-            shapes = self.lane(host_and_tag)
-            shapes.count(shapes.ended, text, number, SHAPES)
-        elif b" starttls=0/" not in text and delivered(text):
-            self.mails[host_and_tag, text[16 : text.find(b"]") + 1]] += 1
-
     # --- both parts ------------------------------------------------------------------------------------------
 
-    def end_failures(self, later: Skim | None) -> None:
-        """The first pass is done: take the later part's failures, and close what is open."""
+    def end(self, later: Skim | None) -> None:
+        """The log is read: take what the later part of it holds, and close what is open."""
         if later is not None:
-            for source, session in list(self.pending.items()):
+            for source, session in self.pending.items():
                 reason = later.orphans.get(source)
                 if reason is not None:
                     session.messages.append(reason[0])
@@ -265,38 +231,38 @@ class Skim:
                         later.alerts[reason[2]] = []  # not an alert behind a success after all
             self._close_pending()
             later._close_pending()
-            offset = len(self.stamps)
-            for host_and_tag, shapes in later.lanes.items():
-                self.lane(host_and_tag).join_rows(shapes, offset)
-            self.logins.join_rows(later.logins, offset)
-            self.stamps.extend(later.stamps)
-            self.odd.extend(later.odd)
-            self.alerts.extend(later.alerts)
-            self.failures += later.failures
-            self.logins.read += later.logins.read
+            self._join(later)
         self._close_pending()
+
+    def _join(self, later: Skim) -> None:
+        offset = len(self.stamps)
+        for host_and_tag, shapes in later.lanes.items():
+            self.lane(host_and_tag).join_rows(shapes, offset)
+        self.logins.join_rows(later.logins, offset)
+        self.logins.read += later.logins.read
+        self.stamps.extend(later.stamps)
+        self.odd.extend(later.odd)
+        self.alerts.extend(later.alerts)
+        self.suites.update(later.suites)
+        self.failures += later.failures
+        self.plain += later.plain
+        self.established += later.established
+        self.ended_tls += later.ended_tls
+        self.ended_refused += later.ended_refused
 
     def _close_pending(self) -> None:
         for source, session in self.pending.items():
             self._close(session, source[: source.rfind(b"[")])
         self.pending.clear()
 
-    def end_successes(self, later: Skim | None, offset: int) -> None:
-        """The second pass is done: take the later part's counts; its blocks have numbers from `offset` on."""
-        if later is not None:
-            for host_and_tag, shapes in later.lanes.items():
-                self.lane(host_and_tag).join_rows(shapes, offset)
-            for tail, count in later.tails.items():
-                self.tails[tail] = self.tails.get(tail, 0) + count
-            self.plain += later.plain
-            self.mails.update(later.mails)
-            self.established += later.established
-            self.ended_tls += later.ended_tls
-            self.ended_refused += later.ended_refused
+    def take(self, follower: Follower) -> None:
+        """Take the sessions of those who were followed.
 
-    def give_mails(self) -> None:
-        """Which of a client's successes delivered is not known: its first rows take the mails."""
-        left = Counter(self.mails)
+        Which of a client's successes delivered is not known: its first rows take the mails.
+        """
+        for host_and_tag, shapes in follower.lanes.items():
+            self.lane(host_and_tag).join_rows(shapes, 0)
+        left = Counter(follower.mails)
         for host_and_tag, shapes in self.lanes.items():
             for text, row in shapes.established.items():
                 client = (host_and_tag, text[32 : text.find(b"]") + 1])
@@ -314,15 +280,6 @@ class Skim:
         unseen_successes = self.ended_tls - self.established - len(self.alerts)
         unseen_refusals = self.ended_refused - self.failures
         return unseen_successes <= 20 + self.ended_tls // 100 and unseen_refusals <= 20 + self.ended_refused // 100
-
-    def suites(self) -> Counter[tuple[str, str]]:
-        """Count all successes by version and cipher, those of followed peers too."""
-        found: Counter[tuple[str, str]] = Counter()
-        for tail, count in self.tails.items():
-            match = SUITE.search(tail)
-            if match is not None:
-                found[match[1].decode(), match[2].decode("ascii", "replace")] += count
-        return found
 
 
 def _line_at(text: bytes, place: int) -> bytes | None:

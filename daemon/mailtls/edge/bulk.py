@@ -14,14 +14,16 @@ from typing import Any
 
 from mailtls.core.assembler import Assembler
 from mailtls.core.crowd import Crowd, Successes
+from mailtls.core.follower import Follower
 from mailtls.core.history import Crowd as HistoryCrowd
 from mailtls.core.history import History
+from mailtls.core.search import Search
 from mailtls.core.shape import Shapes, Trouble
 from mailtls.core.sieve import Sieve, find_lane
 from mailtls.core.skim import Skim
 from mailtls.core.stamp import Calendar
 from mailtls.edge.fastsearch import fastest
-from mailtls.edge.halves import Half, blocks, middle_of, whole_lines
+from mailtls.edge.halves import Half, Place, blocks, middle_of, places_of, whole_lines
 from mailtls.edge.logstream import BLOCK, LogFile
 
 LARGE = 24 << 20
@@ -85,16 +87,18 @@ class Bulk:
     # --- the sieve -------------------------------------------------------------------------------------------
 
     def _sieve(self, descriptor: int, lane: tuple[bytes, int]) -> Shapes:
-        size = self.file.size
-        middle = middle_of(descriptor, size)
+        places = places_of(descriptor, self.file.size)
+        middle = middle_of(places)
+        search = fastest()
+        here, there = places[:middle], places[middle:]
         other = None
-        if middle < size:
-            other = Half(descriptor, middle, size, lambda found: _to_plain(_sieved(Sieve(*lane), found, None)))
-        shapes = _sieved(Sieve(*lane), self._ticking(blocks(descriptor, 0, middle), middle), self.drain)
+        if there:
+            other = Half(descriptor, there, lambda found: _to_plain(_sieved(Sieve(*lane, search), found, None)))
+        shapes = _sieved(Sieve(*lane, search), self._ticking(blocks(descriptor, here), len(here)), self.drain)
         if other is not None:
             plain = other.result()
             if plain is None:
-                later = _sieved(Sieve(*lane), blocks(descriptor, middle, size), self.drain)
+                later = _sieved(Sieve(*lane, search), blocks(descriptor, there), self.drain)
             else:
                 later = _from_plain(plain)
                 self.drain(later.odd)
@@ -112,7 +116,7 @@ class Bulk:
                     self.file.warnings.clear()
                     self.file.position = 0
                     return None
-                worker = Sieve(*lane)
+                worker = Sieve(*lane, fastest())
             _sieved(worker, iter((block,)), self.drain)
             self.tick(self.file.position)
         if worker is None:
@@ -123,57 +127,52 @@ class Bulk:
     # --- the skim --------------------------------------------------------------------------------------------
 
     def _skim(self, descriptor: int, width: int, most: int) -> bool:
-        size = self.file.size
-        middle = middle_of(descriptor, size)
-        skim, parts = self._first_pass(descriptor, width, middle, size)
+        places = places_of(descriptor, self.file.size)
+        search = fastest()
+        skim = self._first_pass(descriptor, places, width, search)
+        if not skim.regular:
+            return False
         crowds = [Crowd(shapes, self.calendar) for shapes in (*skim.lanes.values(), skim.logins)]
         failing: Counter[bytes] = Counter()
         for crowd in crowds:
             failing.update(crowd.failing())
         wanted = {ip for ip, _ in failing.most_common(most)} | {ip.encode() for ip in self.history.peers}
         self.history.failing_unlisted += len(failing.keys() - wanted)
-        skim.chosen = frozenset(wanted)
-        self._second_pass(descriptor, skim, middle, size, parts)
-        if not skim.regular:
-            return False
+        self._second_pass(descriptor, places, skim, Follower(width, frozenset(wanted), search))
         self._take(skim, wanted)
         return True
 
-    def _first_pass(self, descriptor: int, width: int, middle: int, size: int) -> tuple[Skim, int]:
-        search = fastest()
+    def _first_pass(self, descriptor: int, places: list[Place], width: int, search: Search) -> Skim:
+        middle = middle_of(places)
+        here, there = places[:middle], places[middle:]
         other = None
-        if middle < size:
-            other = Half(descriptor, middle, size, lambda found: _failures_plain(_failures(Skim(width, search), found)))
-        skim = _failures(Skim(width, search), self._ticking(blocks(descriptor, 0, middle), middle * 2))
-        parts = len(skim.stamps)
+        if there:
+            other = Half(descriptor, there, lambda found: _skimmed_plain(_skimmed(Skim(width, search), found)))
+        skim = _skimmed(Skim(width, search), self._ticking(blocks(descriptor, here), len(here) * 2))
         later = None
         if other is not None:
             plain = other.result()
             later = Skim(width, search)
             if plain is None:
-                _failures(later, blocks(descriptor, middle, size))
+                _skimmed(later, blocks(descriptor, there))
             else:
-                _failures_from_plain(later, plain)
-        skim.end_failures(later)
-        return skim, parts
+                _skimmed_from_plain(later, plain)
+        skim.end(later)
+        return skim
 
-    def _second_pass(self, descriptor: int, skim: Skim, middle: int, size: int, parts: int) -> None:
-        def count(found: Iterator[bytes]) -> Skim:
-            worker = Skim(skim.width, skim.search)
-            worker.chosen = skim.chosen
-            for number, block in enumerate(found):
-                worker.count_successes(block, number)
-            return worker
-
+    def _second_pass(self, descriptor: int, places: list[Place], skim: Skim, follower: Follower) -> None:
+        middle = middle_of(places)
+        here, there = places[:middle], places[middle:]
         other = None
-        if middle < size:
-            other = Half(descriptor, middle, size, lambda found: _successes_plain(count(found)))
-        skim.end_successes(count(self._ticking(blocks(descriptor, 0, middle), middle * 2, middle)), 0)
-        if other is not None:
-            plain = other.result()
-            later = count(blocks(descriptor, middle, size)) if plain is None else _successes_from_plain(skim, plain)
-            skim.end_successes(later, parts)
-        skim.give_mails()
+        if there:
+            other = Half(descriptor, there, lambda found: _followed_plain(_followed(follower, found, middle)))
+        _followed(follower, self._ticking(blocks(descriptor, here), len(here) * 2, len(here)), 0)
+        plain = other.result() if other is not None else None
+        if plain is not None:
+            _join_followed(follower, plain)
+        elif there:
+            _followed(follower, blocks(descriptor, there), middle)
+        skim.take(follower)
 
     def _take(self, skim: Skim, wanted: set[bytes]) -> None:
         self.drain(skim.odd)
@@ -191,10 +190,10 @@ class Bulk:
         self.understood = skim.understood()
 
     def _ticking(self, found: Iterator[bytes], whole: int, done: int = 0) -> Iterator[bytes]:
-        """Tell the progress now and then; `whole` bytes are 100%, of which `done` are done."""
-        for number, block in enumerate(found):
+        """Tell the progress now and then; `whole` blocks are 100%, of which `done` are done."""
+        for number, block in enumerate(found, done):
             if number % 64 == 0:
-                self.tick(min(self.file.size, self.file.size * (done + number * BLOCK) // max(whole, 1)))
+                self.tick(min(self.file.size, self.file.size * number // max(whole, 1)))
             yield block
 
 
@@ -209,10 +208,16 @@ def _sieved(worker: Sieve, found: Iterator[bytes], drain: Drain | None) -> Shape
     return worker.shapes
 
 
-def _failures(skim: Skim, found: Iterator[bytes]) -> Skim:
+def _skimmed(skim: Skim, found: Iterator[bytes]) -> Skim:
     for block in found:
-        skim.find_failures(block)
+        skim.read(block)
     return skim
+
+
+def _followed(follower: Follower, found: Iterator[bytes], first: int) -> Follower:
+    for number, block in enumerate(found, first):
+        follower.follow(block, number)
+    return follower
 
 
 # What goes through the pipe: values that marshal knows.
@@ -221,8 +226,7 @@ _SHAPES = (
     "host_and_tag", "established", "ended", "logins", "troubles", "running", "heads", "broken", "odd", "stamps",
     "read", "understood", "left_out",
 )  # fmt: skip
-_FAILURES = ("odd", "alerts", "orphans", "failures")
-_SUCCESSES = ("tails", "plain", "established", "ended_tls", "ended_refused")
+_SKIMMED = ("odd", "alerts", "orphans", "failures", "plain", "established", "ended_tls", "ended_refused")
 
 
 def _to_plain(shapes: Shapes) -> tuple[Any, ...]:
@@ -238,32 +242,32 @@ def _from_plain(plain: tuple[Any, ...]) -> Shapes:
     return shapes
 
 
-def _failures_plain(skim: Skim) -> tuple[Any, ...]:
+def _skimmed_plain(skim: Skim) -> tuple[Any, ...]:
     pending = [(source, s.pid, s.messages, s.lines, s.stamp) for source, s in skim.pending.items()]
     lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
-    return (*(getattr(skim, name) for name in _FAILURES), pending, lanes, _to_plain(skim.logins))
+    return (*(getattr(skim, name) for name in _SKIMMED), dict(skim.suites), pending, lanes, _to_plain(skim.logins))
 
 
-def _failures_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
-    for name, value in zip(_FAILURES, plain, strict=False):
+def _skimmed_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
+    for name, value in zip(_SKIMMED, plain, strict=False):
         setattr(skim, name, value)
-    pending, lanes, logins = plain[-3:]
+    suites, pending, lanes, logins = plain[-4:]
+    skim.suites = Counter(suites)
     skim.pending = {source: Trouble(*rest) for source, *rest in pending}
     skim.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
     skim.logins = _from_plain(logins)
     skim.stamps = skim.logins.stamps
 
 
-def _successes_plain(skim: Skim) -> tuple[Any, ...]:
-    lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
-    return (*(getattr(skim, name) for name in _SUCCESSES), dict(skim.mails), lanes)
+def _followed_plain(follower: Follower) -> tuple[Any, ...]:
+    lanes = {name: (shapes.established, shapes.ended, shapes.left_out) for name, shapes in follower.lanes.items()}
+    return dict(follower.mails), lanes
 
 
-def _successes_from_plain(skim: Skim, plain: tuple[Any, ...]) -> Skim:
-    later = Skim(skim.width)
-    for name, value in zip(_SUCCESSES, plain, strict=False):
-        setattr(later, name, value)
-    mails, lanes = plain[-2:]
-    later.mails = Counter(mails)
-    later.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
-    return later
+def _join_followed(follower: Follower, plain: tuple[Any, ...]) -> None:
+    mails, lanes = plain
+    follower.mails.update(mails)
+    for name, (established, ended, left_out) in lanes.items():
+        later = Shapes(name)
+        later.established, later.ended, later.left_out = established, ended, left_out
+        follower.lane(name).join_rows(later, 0)

@@ -1,4 +1,4 @@
-"""A large plain file on two processes: blocks of whole lines, and a fork for the second half.
+"""A large plain file on two processes: where its blocks of whole lines are, and a fork for the second half.
 
 The fork does the same work on its half and sends what came of it through a pipe, by marshal; if it dies, the caller
 does that half itself. Nothing is shared but the file.
@@ -9,40 +9,67 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mailtls.edge.logstream import BLOCK
 
 SPLIT = 48 << 20  # smaller files are not worth a second process
 _LONGEST_LINE = 1 << 20
+_USUAL_LINE = 1 << 12
+_FIRST_SHARE = 0.48  # of the blocks: the first process also has to put everything together
+
+Place = tuple[int, int]
 
 
-def middle_of(descriptor: int, size: int) -> int:
-    """Where the second half begins, at the start of a line; `size` where one process is enough."""
-    if size < SPLIT or (os.cpu_count() or 1) < 2:
-        return size
-    position = size // 2
-    while piece := os.pread(descriptor, BLOCK, position):
-        end = piece.find(b"\n")
-        if end >= 0:
-            return position + end + 1
-        position += len(piece)
+def places_of(descriptor: int, size: int) -> list[Place]:
+    """Find where to read a file in blocks of whole lines; the rest of a line longer than a megabyte is left out."""
+    places: list[Place] = []
+    start = 0
+    while start < size:
+        stop = start + BLOCK
+        if stop >= size:
+            places.append((start, size))
+            break
+        end = _last_newline(descriptor, stop - _USUAL_LINE, stop) or _last_newline(descriptor, start, stop)
+        if end:
+            places.append((start, end))
+        else:
+            end = _next_newline(descriptor, stop, size)
+            places.append((start, min(end, start + _LONGEST_LINE)))
+        start = end
+    return places
+
+
+def _last_newline(descriptor: int, start: int, stop: int) -> int:
+    """Place behind the last newline between two places; 0 if there is none."""
+    at = os.pread(descriptor, stop - start, start).rfind(b"\n")
+    return start + at + 1 if at >= 0 else 0
+
+
+def _next_newline(descriptor: int, start: int, size: int) -> int:
+    """Place behind the next newline; the end of the file if there is none."""
+    while piece := os.pread(descriptor, BLOCK, start):
+        at = piece.find(b"\n")
+        if at >= 0:
+            return start + at + 1
+        start += len(piece)
     return size
 
 
-def blocks(descriptor: int, start: int, end: int) -> Iterator[bytes]:
-    """Yield the lines between two places of a file in blocks of whole lines."""
-    return whole_lines(_pieces(descriptor, start, end))
+def middle_of(places: Sequence[Place]) -> int:
+    """How many of the blocks the first process reads: all of them where one process is enough."""
+    if not places or places[-1][1] < SPLIT or (os.cpu_count() or 1) < 2:
+        return len(places)
+    return int(len(places) * _FIRST_SHARE)
 
 
-def _pieces(descriptor: int, start: int, end: int) -> Iterator[bytes]:
-    while start < end:
-        piece = os.pread(descriptor, min(BLOCK, end - start), start)
-        if not piece:
-            return
-        start += len(piece)
-        yield piece
+def blocks(descriptor: int, places: Sequence[Place]) -> Iterator[bytes]:
+    """Yield the blocks; each ends with a newline. A file that became shorter meanwhile ends where it ends."""
+    for start, end in places:
+        block = os.pread(descriptor, end - start, start)
+        if block:
+            yield block if block.endswith(b"\n") else block + b"\n"
 
 
 def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -62,7 +89,7 @@ def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 class Half:
     """The second process: `work` is given its blocks and returns what marshal can send."""
 
-    def __init__(self, descriptor: int, start: int, end: int, work: Callable[[Iterator[bytes]], object]) -> None:
+    def __init__(self, descriptor: int, places: Sequence[Place], work: Callable[[Iterator[bytes]], object]) -> None:
         self._read, write = os.pipe()
         self._pid = os.fork()
         if self._pid:
@@ -71,7 +98,7 @@ class Half:
         status = 1
         try:
             os.close(self._read)
-            found: Any = work(blocks(descriptor, start, end))
+            found: Any = work(blocks(descriptor, places))
             with os.fdopen(write, "wb") as pipe:
                 marshal.dump(found, pipe)
             status = 0
