@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -51,6 +52,7 @@ class StoreFile:
         self.path = path
         self._prepare = prepare
         self._engines: list[AsyncEngine] = []
+        self._connections: list[AsyncConnection] = []
         self._writer: AsyncConnection | None = None
         self._reader: AsyncConnection | None = None
         self._identity: tuple[int, int] | None = None
@@ -107,7 +109,7 @@ class StoreFile:
     # --- opening --------------------------------------------------------------------------------------------------
 
     def _moved(self) -> bool:
-        return not self._closed and self._identity != _identity(self.path)
+        return not self._closed and (self._identity is None or self._identity != _identity(self.path))
 
     async def _begin_anew(self) -> None:
         lost = self._identity is not None
@@ -143,19 +145,27 @@ class StoreFile:
         engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY})
         self._engines.append(engine)
         connection = await engine.connect()
+        self._connections.append(connection)
         for pragma in pragmas:
             await connection.exec_driver_sql(pragma)
         await connection.rollback()
         return connection
 
     async def _close(self) -> None:
-        connections, self._writer, self._reader = (self._reader, self._writer), None, None
-        engines, self._engines, self._identity = self._engines, [], None
-        for connection in connections:
-            if connection is not None:
+        """Close everything that is open, whatever the disk says to it; raise the last that it said."""
+        connections, self._connections = self._connections, []
+        engines, self._engines = self._engines, []
+        self._writer = self._reader = self._identity = None
+        said: DBAPIError | None = None
+        for connection in reversed(connections):
+            try:
                 await connection.close()
+            except DBAPIError as error:
+                said = error
         for engine in engines:
             await engine.dispose()
+        if said is not None:
+            raise said
 
 
 async def _to_its_end(work: Awaitable[T]) -> T:
@@ -177,7 +187,7 @@ async def _transaction(connection: AsyncConnection, work: Work[T]) -> T:
 
 def _open(connection: AsyncConnection | None, path: Path) -> AsyncConnection:
     if connection is None:
-        raise StoreError(f"{path}: the database is not open.")
+        raise StoreError(f"{path}: the database is not open; the journal says why: journalctl -u mailtlsd")
     return connection
 
 
