@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailtls.core.objection import Kind, Requester
-from mailtls.edge.credentials import gid_of, primary_group_of, requester, uid_of
+from mailtls.edge.credentials import gid_of, requester, uid_of
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="being somebody else needs root")
 
@@ -74,7 +74,5 @@ def test_root_is_a_person_also_where_the_daemon_is_said_to_be_root(place: Path) 
 def test_names_and_numbers_mean_the_same_and_unknown_ones_nobody() -> None:
     assert uid_of("root") == uid_of("0") == 0
     assert gid_of("root") == gid_of("0") == 0
-    assert primary_group_of("root") == 0
-    for lookup in (uid_of, gid_of, primary_group_of):
+    for lookup in (uid_of, gid_of):
         assert lookup("no-such-name-here") is None
-    assert primary_group_of("65531") is None

@@ -57,15 +57,6 @@ def gid_of(group: str) -> int | None:
         return None
 
 
-def primary_group_of(user: str) -> int | None:
-    """Give the number of a user's own group; None where there is no such user."""
-    uid = uid_of(user)
-    try:
-        return pwd.getpwuid(uid).pw_gid if uid is not None else None
-    except KeyError:
-        return None
-
-
 def _groups(connection: socket.socket, uid: int) -> tuple[int, ...]:
     try:
         raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MOST)

@@ -1,8 +1,8 @@
 """The keeper's own end of its socket: made here, or passed in by systemd (sd_listen_fds(3)).
 
-Mode 0660 and the operators' group: who cannot connect cannot waste connections; who can is still asked for his
-credentials. mailtlsd connects because its unit has that group as a supplementary one. Where there is no such group it
-is mailtlsd's own, and where there is no mailtlsd, root's.
+Mode 0660, mailtlsd's user as its owner and the operators' group: who cannot connect cannot waste connections; who can
+is still asked for his credentials. The directory is root's, so that the owner can neither remove nor replace it. Where
+there is no such user or group, root's stands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 from pathlib import Path
 
-from mailtls.edge.credentials import gid_of, primary_group_of
+from mailtls.edge.credentials import gid_of, uid_of
 from mailtls.errors import ConfigError
 
 FIRST_PASSED = 3  # SD_LISTEN_FDS_START
@@ -30,15 +30,14 @@ def passed_socket() -> socket.socket | None:
 
 def own_socket(path: Path, daemon: str, admins: str) -> socket.socket:
     """Listen at `path`, replacing what a predecessor left. Raises ConfigError."""
-    group = gid_of(admins)
-    group = group if group is not None else primary_group_of(daemon)
+    owner, group = uid_of(daemon), gid_of(admins)
     beside = path.with_name(f"{path.name}.new")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
         listening.bind(str(beside))
-        os.chown(beside, -1, group if group is not None else -1)
+        os.chown(beside, owner if owner is not None else -1, group if group is not None else -1)
         beside.chmod(0o660)
         listening.listen(BACKLOG)
         beside.rename(path)
