@@ -143,7 +143,9 @@ class PostTables:
         fault = ownership_fault(self.directory.parent, self._root)
         if fault is None:
             try:
-                self.directory.mkdir(mode=0o755, exist_ok=True)
+                if not self.directory.exists():
+                    self.directory.mkdir()
+                    self.directory.chmod(0o755)
                 fault = ownership_fault(self.directory, self._root)
             except OSError as error:
                 fault = f"{self.directory}: {(error.strerror or 'it cannot be made').lower()}"

@@ -1,0 +1,45 @@
+"""What tests of tables share: which types this machine's postmap builds, and a directory that only root can change."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mailtls.edge.postmap import Postmap
+from mailtls.edge.posttable import PostTables
+
+
+@cache
+def types() -> frozenset[str]:
+    if shutil.which("postconf", path="/usr/sbin:/usr/bin") is None:
+        return frozenset()
+    return frozenset(subprocess.run(["/usr/sbin/postconf", "-m"], capture_output=True, text=True).stdout.split())
+
+
+def needs(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        kind not in types(), reason=f"postmap builds no {kind} here: install postfix, postfix-{kind}"
+    )
+
+
+KINDS = [pytest.param("lmdb", marks=needs("lmdb")), pytest.param("hash", marks=needs("hash"))]
+KIND = "lmdb" if "lmdb" in types() else "hash"
+
+
+def private_place(root: Path) -> Path:
+    """Make etc/postfix below `root`."""
+    for each in (root / "etc", root / "etc" / "postfix"):
+        each.mkdir()
+        each.chmod(0o755)
+    return root / "etc" / "postfix" / "mailtls"
+
+
+def tables_in(root: Path, kind: str = KIND) -> PostTables:
+    place = root / "etc" / "postfix" / "mailtls"
+    if not place.parent.exists():
+        private_place(root)
+    return PostTables(place, root, kind, Postmap(root / "postmap"))
