@@ -69,7 +69,10 @@ QUESTION: TypeAdapter[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistor
 
 
 class SourceStatus(Message):
-    """One log that is followed. `state`: following, waiting, silent, stalled, denied, vanished; `said`: a sentence."""
+    """One log that is followed; `said`: a sentence.
+
+    `state`: starting, following, waiting, silent, rate-limited, stalled, denied, vanished.
+    """
 
     source: str
     state: str

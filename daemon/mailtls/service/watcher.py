@@ -7,6 +7,7 @@ commit comes between the lines of one batch and what came of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 from mailtls.core.assembler import Assembler
 from mailtls.core.controlprotocol import SourceStatus
 from mailtls.core.duration import say_duration
+from mailtls.core.lossnotice import loss_told
 from mailtls.core.openstate import freeze, thaw
 from mailtls.core.session import Session
 from mailtls.core.stamp import Calendar
@@ -23,8 +25,11 @@ from mailtls.service.desk import Desk
 from mailtls.service.memory import Memory, place_at
 from mailtls.service.metrics import Metrics
 
+LOG = logging.getLogger("mailtls.watcher")
 ILL = frozenset({"denied", "vanished", "stalled"})
 FOLLOWING = "following"
+LOSS_TOLD = timedelta(minutes=10)
+"""So long after its last notice a source is called rate-limited."""
 SLICE = 500  # lines understood before others get their turn on the loop
 
 
@@ -77,6 +82,7 @@ class Watcher:
         self._caught_up = self._began = now
         self.lines = 0
         self.last_line: datetime | None = None
+        self._loss: tuple[datetime, str] | None = None
 
     # --- how it stands ---------------------------------------------------------------------------------------
 
@@ -95,6 +101,9 @@ class Watcher:
         if word == FOLLOWING and quiet >= self._silent_after:
             word = "silent"
             said = f"It has said nothing for {say_duration(quiet)}: does Postfix still log to it?"
+        if self._loss is not None and now - self._loss[0] <= LOSS_TOLD:
+            word = "rate-limited"
+            said = f"The syslog daemon leaves lines out, so that sessions are missing: {self._loss[1]}"
         if state is not None and state.loss:
             said = f"{said} {state.loss}".strip()
         return SourceStatus(
@@ -148,6 +157,8 @@ class Watcher:
         before = (counts.understood, counts.ignored, counts.unknown)
         for number, line in enumerate(batch.lines):
             sessions += feed(line)
+            if (loss := loss_told(line)) is not None:
+                self._lines_are_missing(loss)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         after = (counts.understood, counts.ignored, counts.unknown)
@@ -155,6 +166,11 @@ class Watcher:
             if new > old:
                 self._metrics.lines(self.name, kind, new - old)
         return sessions
+
+    def _lines_are_missing(self, told: str) -> None:
+        if self._loss is None or self._clock() - self._loss[0] > LOSS_TOLD:
+            LOG.warning("%s: the syslog daemon leaves lines out, so that sessions are missing: %s", self.name, told)
+        self._loss = (self._clock(), told)
 
     def _wind_calendar(self) -> None:
         """Stamps without a year are of the year that makes them not later than tomorrow."""
