@@ -18,7 +18,7 @@ import socket
 import stat
 from pathlib import Path
 
-from mailtls.errors import ConfigError, RefusedError
+from mailtls.errors import ConfigError, MailtlsError, RefusedError
 
 LOG = logging.getLogger("mailtls.socketfile")
 LONGEST_PATH = 107  # bytes: sockaddr_un.sun_path less its end, unix(7)
@@ -50,7 +50,7 @@ class SocketFile:
                     f"{self.path}: no socket can be made here: {(error.strerror or str(error)).lower()}; the directory "
                     f"must belong to {self._owner}, which its systemd unit sees to."
                 ) from error
-            except BaseException:
+            except MailtlsError:
                 self.close()
                 raise
         return self._socket

@@ -1,0 +1,262 @@
+"""What Prometheus is told: the contract's names, bounded labels, and honest figures."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from mailtls.core.action import Action
+from mailtls.core.cause import Cause, Door, Outcome, Service
+from mailtls.core.history import StatementKind
+from mailtls.core.level import Level
+from mailtls.core.peer import Peer
+from mailtls.core.session import Session
+from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Exporter, Metrics
+from service.asking import PATIENCE_S, running
+
+NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+# DESIGN.md "Metrics", less those of doors, policy service and packets, which have nothing to measure yet.
+CONTRACT = {
+    "mailtls_sessions_total": {"service", "door", "outcome", "tls_version"},
+    "mailtls_failures_total": {"service", "door", "cause"},
+    "mailtls_peers": {"state"},
+    "mailtls_waivers": {"level"},
+    "mailtls_decisions_total": {"action"},
+    "mailtls_apply_total": {"kind", "result"},
+    "mailtls_apply_seconds": set(),
+    "mailtls_reaction_seconds": set(),
+    "mailtls_log_lines_total": {"source", "kind"},
+    "mailtls_log_lag_seconds": set(),
+    "mailtls_server_fault": {"kind"},
+}
+
+
+def session(
+    outcome: Outcome = Outcome.TLS_OK,
+    cause: Cause = Cause.NONE,
+    service: Service = Service.SMTPD,
+    version: str | None = "TLSv1.3",
+) -> Session:
+    return Session(
+        at=NOW, peer=Peer("192.0.2.7", None), service=service, door=Door.STRICT, outcome=outcome, cause=cause,
+        tls_version=version,
+    )  # fmt: skip
+
+
+def busy() -> Metrics:
+    """Everything has happened once."""
+    metrics = Metrics()
+    metrics.session(session())
+    metrics.session(session(Outcome.TLS_FAILED, Cause.PEER_TOO_OLD, version=None))
+    metrics.decision(Action.WAIVE)
+    metrics.apply("grant", "live", 0.003)
+    metrics.reaction(0.015)
+    metrics.lines("file:/var/log/mail.log", "understood", 7)
+    metrics.lag(0.5)
+    metrics.waivers({Level.CLEARTEXT: 1})
+    metrics.peers({"ok": 3, "failing": 1})
+    metrics.server_fault("tls", on=True)
+    return metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Everything that is told, by name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return samples(metrics).get((name, tuple(sorted(labels.items()))))
+
+
+def test_the_names_and_labels_are_those_of_the_contract_and_no_others() -> None:
+    told: dict[str, set[str]] = {}
+    for name, labels in samples(busy()):
+        base = name
+        for suffix in ("_bucket", "_count", "_sum"):
+            base = base.removesuffix(suffix)
+        told.setdefault(base, set()).update(label for label, _ in labels if label != "le")
+    assert told == CONTRACT
+
+
+@pytest.mark.parametrize("metrics", [Metrics(), busy()], ids=["at the start", "busy"])
+def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    result = subprocess.run([promtool, "check", "metrics"], input=metrics.text(), capture_output=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_sessions_are_counted_by_what_they_were() -> None:
+    metrics = Metrics()
+    for _ in range(3):
+        metrics.session(session(service=Service.SUBMISSION))
+    metrics.session(session(Outcome.NO_STARTTLS, version=None))
+    where = {"door": "strict", "outcome": "tls_ok", "tls_version": "TLSv1.3"}
+    assert value(metrics, "mailtls_sessions_total", service="submission", **where) == 3
+    assert (
+        value(
+            metrics, "mailtls_sessions_total", service="smtpd", door="strict", outcome="no_starttls", tls_version="none"
+        )
+        == 1
+    )
+    assert not any(name == "mailtls_failures_total" for name, _ in samples(metrics))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TLS_FAILED, Outcome.SERVER_TLS_BROKEN])
+def test_failures_are_counted_by_cause(outcome: Outcome) -> None:
+    metrics = Metrics()
+    metrics.session(session(outcome, Cause.NO_SHARED_CIPHER))
+    assert value(metrics, "mailtls_failures_total", service="smtpd", door="strict", cause="no_shared_cipher") == 1
+
+
+def test_a_peer_that_left_after_a_handshake_is_no_failure() -> None:
+    metrics = Metrics()
+    metrics.session(session(Outcome.TLS_OK, Cause.DROPPED_AFTER_TLS))
+    assert not any(name == "mailtls_failures_total" for name, _ in samples(metrics))
+
+
+def test_gauges_say_how_things_stand_now_also_that_there_is_none_any_more() -> None:
+    metrics = busy()
+    assert value(metrics, "mailtls_waivers", level="cleartext") == 1
+    assert value(metrics, "mailtls_peers", state="ok") == 3
+    assert value(metrics, "mailtls_server_fault", kind="tls") == 1
+    metrics.waivers({})
+    metrics.peers({"failing": 2})
+    metrics.server_fault("tls", on=False)
+    metrics.lag(0.0)
+    assert value(metrics, "mailtls_waivers", level="cleartext") == 0
+    assert value(metrics, "mailtls_peers", state="ok") == 0
+    assert value(metrics, "mailtls_peers", state="failing") == 2
+    assert value(metrics, "mailtls_server_fault", kind="tls") == 0
+    assert value(metrics, "mailtls_log_lag_seconds") == 0
+
+
+def test_what_an_alarm_compares_is_there_from_the_start() -> None:
+    metrics = Metrics()
+    for name, labels in {
+        "mailtls_apply_total": {"kind": "grant", "result": "refused"},
+        "mailtls_decisions_total": {"action": "waive"},
+        "mailtls_waivers": {"level": "legacy"},
+        "mailtls_peers": {"state": "failing"},
+        "mailtls_server_fault": {"kind": StatementKind.TLS_DISABLED},
+        "mailtls_log_lag_seconds": {},
+    }.items():
+        assert value(metrics, name, **labels) == 0, name
+    metrics.lines("journal", "understood", 1)
+    assert value(metrics, "mailtls_log_lines_total", source="journal", kind="unknown") == 0
+
+
+def test_a_request_to_the_keeper_is_timed_only_where_it_went_live() -> None:
+    metrics = Metrics()
+    metrics.apply("grant", "refused")
+    metrics.apply("grant", "live", 0.004)
+    assert value(metrics, "mailtls_apply_total", kind="grant", result="refused") == 1
+    assert value(metrics, "mailtls_apply_seconds_count") == 1
+    assert value(metrics, "mailtls_apply_seconds_sum") == 0.004
+    assert value(metrics, "mailtls_apply_seconds_bucket", le="0.0025") == 0
+    assert value(metrics, "mailtls_apply_seconds_bucket", le="0.005") == 1
+    assert value(metrics, "mailtls_apply_seconds_bucket", le="+Inf") == 1
+
+
+@given(st.lists(st.floats(-10, 1e6), max_size=50))
+def test_each_bucket_holds_all_that_were_not_slower(taken: list[float]) -> None:
+    durations = Durations()
+    for seconds in taken:
+        durations.took(seconds)
+    told = {sample.labels.get("le"): sample.value for sample in durations.family("x", "x.").samples}
+    for bound in BUCKETS:
+        assert told[str(bound)] == sum(seconds <= bound for seconds in taken)
+    assert told["+Inf"] == len(taken)
+
+
+# --- strangers ---------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_bounded_whatever_strangers_write() -> None:
+    metrics = busy()
+    before = len(samples(metrics))
+    for number in range(10_000):
+        rubbish = f'x{number}"}}\n\x1b[2J'
+        metrics.session(session(version=rubbish))
+        metrics.apply(rubbish, rubbish)
+        metrics.lines("file:/var/log/mail.log", rubbish, 1)
+        metrics.server_fault(rubbish, on=True)
+        metrics.peers({rubbish: 1})
+    assert len(samples(metrics)) <= before + 4
+    where = {"service": "smtpd", "door": "strict", "outcome": "tls_ok"}
+    assert value(metrics, "mailtls_sessions_total", tls_version="other", **where) == 10_000
+    assert value(metrics, "mailtls_apply_total", kind="other", result="other") == 10_000
+    assert value(metrics, "mailtls_server_fault", kind="other") == 1
+    assert "x1" not in metrics.text().decode()
+
+
+def test_sources_are_bounded_too() -> None:
+    metrics = Metrics()
+    for number in range(SOURCES + 10):
+        metrics.lines(f"file:/var/log/{number}", "understood", 1)
+    named = {dict(labels)["source"] for name, labels in samples(metrics) if name == "mailtls_log_lines_total"}
+    assert len(named) == SOURCES + 1
+    assert value(metrics, "mailtls_log_lines_total", source="other", kind="understood") == 10
+
+
+@pytest.mark.parametrize("version", ["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"])
+def test_versions_are_told_as_postfix_prints_them(version: str) -> None:
+    metrics = Metrics()
+    metrics.session(session(version=version))
+    assert f'tls_version="{version}"' in metrics.text().decode()
+
+
+# --- over HTTP ---------------------------------------------------------------------------------------------------
+
+
+def fetched(path: str, trouble: str | None = None) -> tuple[int, str, str]:
+    """Status, content type and text of a page."""
+
+    async def both() -> bytes:
+        exporter = Exporter("127.0.0.1:0", busy(), lambda: trouble)
+        async with running(exporter.run, lambda: exporter.port is not None):
+            reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+            writer.close()
+            return answer
+
+    head, _, body = asyncio.run(both()).decode().partition("\r\n\r\n")
+    kind = next(line for line in head.split("\r\n") if line.startswith("Content-Type: "))
+    return int(head.split(" ", 2)[1]), kind.removeprefix("Content-Type: "), body
+
+
+def test_prometheus_gets_its_own_format() -> None:
+    status, kind, text = fetched("/metrics")
+    assert status == 200
+    assert kind.startswith("text/plain; version=")
+    assert text == busy().text().decode()
+
+
+def test_mailtlsd_is_well_while_it_watches() -> None:
+    assert fetched("/-/healthy") == (200, "text/plain; charset=utf-8", "mailtlsd is well.\n")
+
+
+def test_what_is_wrong_is_one_sentence() -> None:
+    trouble = "/var/log/mail.log: permission denied; see: mailtlsctl status"
+    assert fetched("/-/healthy", trouble) == (503, "text/plain; charset=utf-8", f"{trouble}\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthy", "/-/ready"])
+def test_there_is_nothing_else(path: str) -> None:
+    assert fetched(path)[0] == 404
