@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -18,8 +17,7 @@ from mailtls.core.history import StatementKind
 from mailtls.core.level import Level
 from mailtls.core.peer import Peer
 from mailtls.core.session import Session
-from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Exporter, Metrics
-from service.asking import PATIENCE_S, running
+from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Metrics
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 # DESIGN.md "Metrics", less those of doors, policy service and packets, which have nothing to measure yet.
@@ -219,44 +217,3 @@ def test_versions_are_told_as_postfix_prints_them(version: str) -> None:
     metrics = Metrics()
     metrics.session(session(version=version))
     assert f'tls_version="{version}"' in metrics.text().decode()
-
-
-# --- over HTTP ---------------------------------------------------------------------------------------------------
-
-
-def fetched(path: str, trouble: str | None = None) -> tuple[int, str, str]:
-    """Status, content type and text of a page."""
-
-    async def both() -> bytes:
-        exporter = Exporter("127.0.0.1:0", busy(), lambda: trouble)
-        async with running(exporter.run, lambda: exporter.port is not None):
-            reader, writer = await asyncio.open_connection("127.0.0.1", exporter.port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
-            writer.close()
-            return answer
-
-    head, _, body = asyncio.run(both()).decode().partition("\r\n\r\n")
-    kind = next(line for line in head.split("\r\n") if line.startswith("Content-Type: "))
-    return int(head.split(" ", 2)[1]), kind.removeprefix("Content-Type: "), body
-
-
-def test_prometheus_gets_its_own_format() -> None:
-    status, kind, text = fetched("/metrics")
-    assert status == 200
-    assert kind.startswith("text/plain; version=")
-    assert text == busy().text().decode()
-
-
-def test_mailtlsd_is_well_while_it_watches() -> None:
-    assert fetched("/-/healthy") == (200, "text/plain; charset=utf-8", "mailtlsd is well.\n")
-
-
-def test_what_is_wrong_is_one_sentence() -> None:
-    trouble = "/var/log/mail.log: permission denied; see: mailtlsctl status"
-    assert fetched("/-/healthy", trouble) == (503, "text/plain; charset=utf-8", f"{trouble}\n")
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthy", "/-/ready"])
-def test_there_is_nothing_else(path: str) -> None:
-    assert fetched(path)[0] == 404

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts and gauges, by the names of the contract, at /metrics; and /-/healthy beside it.
+"""What Prometheus is told: counts and gauges, by the names of the contract.
 
 Labels are bounded whatever strangers write: every value comes from a fixed list, and what is not on it counts as
 `other`. There is no label per peer. Sources are the operator's own files; beyond SOURCES of them they count as `other`.
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from itertools import accumulate
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -27,7 +26,6 @@ from mailtls.core.history import StatementKind
 from mailtls.core.level import Level
 from mailtls.core.peerstate import PeerState
 from mailtls.core.session import Session
-from mailtls.edge.httpserver import HttpServer, Page, sentence
 
 OTHER = "other"
 SOURCES = 32
@@ -183,38 +181,6 @@ class Metrics(Collector):
             "kind",
             self._server_faults,
         )
-
-
-class Exporter:
-    """Serves `metrics` over HTTP at `listen` (`address:port`; empty: nowhere).
-
-    `ill` says in one sentence what keeps mailtlsd from watching, None where nothing does: /-/healthy is 503 or 200.
-    Raises ConfigError for an address that cannot be one.
-    """
-
-    def __init__(self, listen: str, metrics: Metrics, ill: Callable[[], str | None]) -> None:
-        self._metrics = metrics
-        self._ill = ill
-        self._server = HttpServer(listen, self._page, "metrics")
-
-    @property
-    def port(self) -> int | None:
-        """The port that is listened at, None while there is none."""
-        return self._server.port
-
-    async def run(self) -> None:
-        """Serve until cancelled; a port that is taken is said, and tried again."""
-        await self._server.run()
-
-    def _page(self, path: str) -> Page | None:
-        match path:
-            case "/metrics":
-                return Page(self._metrics.text(), kind=CONTENT_TYPE_LATEST)
-            case "/-/healthy":
-                trouble = self._ill()
-                status = HTTPStatus.OK if trouble is None else HTTPStatus.SERVICE_UNAVAILABLE
-                return sentence(trouble or "mailtlsd is well.", status)
-        return None
 
 
 def _one_of(known: tuple[str, ...], word: str) -> str:
