@@ -5,6 +5,9 @@ instance        a private Postfix: its own configuration, queue, data, log and p
 conversation    one SMTP connection from an address of its own, up to the first byte after STARTTLS
 hello           first flights of TLS that no library sends any more, as bytes
 clients         the cast: each client is one function, and tells in plain words what happened to it
+programs        mailtlsctl, mailtlsd and mailtls-keeper, run as an operator or systemd runs them
+authserver      what Postfix asks when it is to announce AUTH
+world           all of it together: Postfix, keeper and mailtlsd, and what one asks of them
 
 `scripts/demo.py` plays the same cast for people to see; the tests here assert what mailtls makes of it.
 """

@@ -111,6 +111,38 @@ def refuses_cleartext(handshake: Handshake) -> Act:
     return act
 
 
+def breaks_on_starttls(times: int = 1, *, refuses: bool = False) -> Act:
+    """Say STARTTLS and go on in plain SMTP, as behind a firewall that breaks it; come back `times` times in all.
+
+    Where STARTTLS is not announced it delivers in cleartext, or, if it `refuses` that, says QUIT.
+    """
+
+    def act(address: str, server: Server) -> Experience:
+        heard = b""
+        for connection in range(1, times + 1):
+            with Conversation(address, server) as conversation:
+                conversation.greet()
+                if "STARTTLS" not in conversation.keywords:
+                    return _without_starttls(conversation, connection, refuses)
+                conversation.approach()
+                conversation.send(b"EHLO client.test\r\n")
+                heard = conversation.wait_for_close()
+        words = (
+            f"said STARTTLS, went on in plain SMTP, got {heard.hex(' ') or 'nothing'} for an answer, and was cut off"
+        )
+        return Experience(times, words if times == 1 else f"{words}; {times} times")
+
+    return act
+
+
+def _without_starttls(conversation: Conversation, connection: int, refuses: bool) -> Experience:
+    if not refuses:
+        conversation.deliver()
+    conversation.quit()
+    did = "left with its mail" if refuses else "delivered its mail in cleartext"
+    return Experience(connection, f"saw no STARTTLS, and {did}", delivered=not refuses)
+
+
 def scanner(address: str, server: Server) -> Experience:
     """Try many broken hellos within seconds, and HTTP without any; never send mail."""
     for flight in SCAN:

@@ -23,7 +23,8 @@ class Settings:
     """What a test may choose.
 
     `protocols` is smtpd_tls_protocols, and its mandatory twin; `starttls_timeout_s` is how long a handshake may
-    take. `hide_starttls` lists addresses to which STARTTLS is not announced. `extra` goes into main.cf.
+    take. `hide_starttls` lists addresses to which STARTTLS is not announced. `extra` goes into main.cf, `options`
+    into master.cf: further `-o` of one way in, where `{directory}` stands for the instance's own.
     """
 
     loglevel: int = 1
@@ -33,6 +34,7 @@ class Settings:
     starttls_timeout_s: int = 20
     hide_starttls: tuple[str, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def main_cf(directory: Path, settings: Settings, certificates: Sequence[Certificate]) -> str:
@@ -112,11 +114,12 @@ postlog    unix-dgram n      -  n  -     1  postlogd
 """
 
 
-def master_cf(directory: Path, ports: Mapping[str, int]) -> str:
+def master_cf(directory: Path, settings: Settings, ports: Mapping[str, int]) -> str:
     """Write master.cf: the ways in on their `ports`, and what stands behind them. No service is chrooted."""
     rows = []
     for name, options in SMTPD_OPTIONS.items():
         rows.append(f"{ADDRESS}:{ports[name]} inet n - n - - smtpd")
+        options += settings.options.get(name, ())
         rows += [f"  -o {option.format(directory=directory)}" for option in options]
     rows.append(f"{ADDRESS}:{ports['postscreen']} inet n - n - 1 postscreen")
     return "\n".join(rows) + "\n" + BACKSTAGE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -98,13 +99,13 @@ class Conversation:
         """Send bytes, whatever they mean."""
         self._socket.sendall(data)
 
-    def wait_for_close(self) -> None:
-        """Read until the server closes the connection."""
-        try:
-            while self.wire.recv(4096):
-                pass
-        except ConnectionResetError:
-            pass
+    def wait_for_close(self) -> bytes:
+        """Read until the server closes the connection; give what it still said."""
+        said = b""
+        with suppress(ConnectionResetError):
+            while data := self.wire.recv(4096):
+                said += data
+        return said
 
     def deliver(self) -> None:
         """Send one small mail."""

@@ -49,7 +49,8 @@ def why_not() -> str | None:
 class PrivatePostfix:
     """A Postfix that lives as long as its `with` block.
 
-    `address` and `ports` (by way in) say where it listens, `log` where it logs, `certificates` what it may show.
+    `address` and `ports` (by way in) say where it listens, `log` where it logs, `certificates` what it may show,
+    `configuration` where main.cf is; `directory` is the top of all.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -65,6 +66,7 @@ class PrivatePostfix:
         """Make the directories, start Postfix, and return when it takes connections."""
         self.directory = Path(tempfile.mkdtemp(prefix="mailtls-postfix-"))
         self.log = self.directory / "log" / "mail.log"
+        self.configuration = self.directory / "etc" / "postfix"
         try:
             self._lay_out()
             with ExitStack() as reservation:
@@ -98,7 +100,6 @@ class PrivatePostfix:
         """Wait until `count` lines of the log match; a TimeoutError shows how the log ends."""
         wanted = re.compile(pattern)
 
-
         def there() -> bool:
             return sum(1 for line in self.lines() if wanted.search(line)) >= count
 
@@ -116,8 +117,9 @@ class PrivatePostfix:
         """Make the tree with the owners and modes of Postfix's own conf/postfix-files."""
         owner, group = pwd.getpwnam("postfix").pw_uid, grp.getgrnam("postdrop").gr_gid
         self.directory.chmod(0o755)
-        for name in ("etc", "log", "queue", "queue/pid"):
+        for name in ("etc", "etc/postfix", "log", "queue", "queue/pid"):
             (self.directory / name).mkdir()
+        self.log.touch(mode=0o644)  # from Postfix 3.9 on it would be readable by root only (maillog_file_permissions)
         for name in ("data", *(f"queue/{name}" for name in SPOOL)):
             (self.directory / name).mkdir(mode=0o700)
             os.chown(self.directory / name, owner, -1)
@@ -130,16 +132,16 @@ class PrivatePostfix:
         """Make the certificates (RSA always: the legacy service shows it) and write main.cf and master.cf."""
         self.certificates = {kind: make_certificate(self.directory, kind) for kind in KeyType}
         shown = [self.certificates[kind] for kind in self.settings.key_types]
-        main = self.directory / "etc/main.cf"
+        main = self.configuration / "main.cf"
         main.write_text(main_cf(self.directory, self.settings, shown))
         # Every program waits until main.cf is two seconds old (util/dict.c:dict_load_file_xt): make it older.
         os.utime(main, (time.time() - 3, time.time() - 3))
-        (self.directory / "etc/master.cf").write_text(master_cf(self.directory, self.ports))
+        (self.configuration / "master.cf").write_text(master_cf(self.directory, self.settings, self.ports))
 
     def _start(self) -> None:
         """Start the master as our child (it makes a session of its own) and wait until it listens."""
         self._master = subprocess.Popen(
-            [MASTER, "-c", self.directory / "etc"], stdin=subprocess.DEVNULL, cwd=self.directory / "queue"
+            [MASTER, "-c", self.configuration], stdin=subprocess.DEVNULL, cwd=self.directory / "queue"
         )
         self._guard = subprocess.Popen(
             ["sh", "-c", GUARD, str(self._master.pid), self.directory], stdin=subprocess.PIPE, start_new_session=True

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from .programs import program
+
 
 def mailtlsctl() -> str:
-    """Find the program: beside the running Python, else on the PATH."""
-    beside = Path(sys.executable).with_name("mailtlsctl")
-    program = shutil.which("mailtlsctl") or (str(beside) if beside.exists() else None)
-    if program is None:
-        raise FileNotFoundError("mailtlsctl is neither on the PATH nor beside this Python; install the package first")
-    return program
+    """Find the program."""
+    return program("mailtlsctl")
 
 
 class Report:
