@@ -41,6 +41,7 @@ from mailtls.edge.storeschema import (
     PUT_WAIVER,
     STEPS,
     WAIVERS,
+    Bulk,
 )
 from mailtls.errors import StoreError
 
@@ -115,7 +116,7 @@ class Store:
 
         async def work(connection: AsyncConnection) -> tuple[dict[SessionKind, int], int]:
             last = await _last_peer(connection)
-            await _put(connection, PUT_PEER, peers)
+            await _put_many(connection, PUT_PEER, peers)
             kinds = await self._put_days(connection, book)
             await _put(connection, insert(DECISIONS), decision_rows(taken.decisions, now))
             await _put(connection, PUT_STEP, step_rows(taken.events))
@@ -154,7 +155,7 @@ class Store:
             }
             for (key, day, kind), tally in book.days.items()
         ]
-        await _put(connection, PUT_DAY, rows)
+        await _put_many(connection, PUT_DAY, rows)
         return fresh
 
     async def _put_waivers(self, connection: AsyncConnection, waivers: tuple[LiveWaiver, ...] | None) -> None:
@@ -222,6 +223,11 @@ def _without_words(kind: SessionKind) -> SessionKind:
 async def _put(connection: AsyncConnection, statement: Executable, rows: list[dict[str, Any]]) -> None:
     if rows:
         await connection.execute(statement, rows)
+
+
+async def _put_many(connection: AsyncConnection, bulk: Bulk, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        await connection.exec_driver_sql(bulk.sql, bulk.values(rows))
 
 
 async def _first(connection: AsyncConnection, query: Select[Any]) -> Any:

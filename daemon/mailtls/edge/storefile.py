@@ -28,6 +28,9 @@ from mailtls.edge.storemigration import migrate
 from mailtls.edge.storetrouble import telling
 from mailtls.errors import StoreError
 
+CHECKPOINT = 30
+"""Commits after which the WAL is written into the database, beside the next commits: no commit waits for the disk."""
+
 BUSY = 0.2  # seconds for which another process's lock is waited for
 MODE = 0o600
 
@@ -35,6 +38,7 @@ _EMPTY = ("PRAGMA auto_vacuum = INCREMENTAL",)  # counts before the first table 
 _WRITER = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 16384",  # pages, 64 MB: the bound where `CHECKPOINT` comes too late
     "PRAGMA journal_size_limit = 16777216",
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
@@ -57,6 +61,8 @@ class StoreFile:
         self._reader: AsyncConnection | None = None
         self._identity: tuple[int, int] | None = None
         self._closed = False
+        self._commits = 0
+        self._checkpointing: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._reading = asyncio.Lock()
 
@@ -87,6 +93,8 @@ class StoreFile:
             await self._open()
 
     async def _close_alone(self) -> None:
+        if self._checkpointing is not None:
+            await asyncio.wait({self._checkpointing})
         async with self._writing, self._reading:
             self._closed = True
             with telling(self.path):
@@ -97,7 +105,19 @@ class StoreFile:
             if self._moved():
                 await self._begin_anew()
             with telling(self.path):
-                return await _transaction(_open(self._writer, self.path), work)
+                done = await _transaction(_open(self._writer, self.path), work)
+            self._commits += 1
+            if self._commits % CHECKPOINT == 0 and (self._checkpointing is None or self._checkpointing.done()):
+                self._checkpointing = asyncio.create_task(self._checkpoint())
+            return done
+
+    async def _checkpoint(self) -> None:
+        with suppress(StoreError):  # the next commit will tell
+            async with self._reading:
+                connection = _open(self._reader, self.path)
+                with telling(self.path):
+                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                    await connection.rollback()
 
     async def _read(self, work: Work[T], turn: asyncio.Lock, which: Callable[[], AsyncConnection | None]) -> T:
         async with turn:

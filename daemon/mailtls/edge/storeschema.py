@@ -9,6 +9,10 @@ Any change of a table needs a new `VERSION` and a step in `storemigration`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
 from sqlalchemy import (
     Column,
     Float,
@@ -24,9 +28,11 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mailtls.core.peerstate import PeerState
 
@@ -139,13 +145,30 @@ POSITIONS = Table(
     Column("at", Float, nullable=False),
 )
 
+
+class Bulk:
+    """A statement for thousands of rows, compiled once; SQLAlchemy would look at each row again."""
+
+    def __init__(self, statement: Insert, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.inline().compile(dialect=sqlite.dialect(), column_keys=columns)
+        self.sql = str(compiled)
+        self._values = itemgetter(*(getattr(compiled, "positiontup", None) or ()))
+
+    def values(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Give the values of rows in the order in which the statement has them."""
+        return list(map(self._values, rows))
+
+
+_UNKNOWN = literal_column("'unknown'", Text)  # what Postfix prints where a name was not confirmed
+_QUIET = literal_column(f"'{PeerState.QUIET}'", Text)
+
 _SEEN = insert(PEERS)
 _NEW = _SEEN.excluded
 # Sessions of other services do not change what port 25 says; one that neither failed nor got through says nothing.
-_SAYS_NOTHING = _NEW.conduct.is_(None) & (PEERS.c.conduct.is_not(None) | (_NEW.state == PeerState.QUIET.value))
-_NO_NAME = _NEW.name.is_(None) | ((func.lower(_NEW.name) == "unknown") & PEERS.c.name.is_not(None))
+_SAYS_NOTHING = _NEW.conduct.is_(None) & (PEERS.c.conduct.is_not(None) | (_NEW.state == _QUIET))
+_NO_NAME = _NEW.name.is_(None) | ((func.lower(_NEW.name) == _UNKNOWN) & PEERS.c.name.is_not(None))
 
-PUT_PEER = _SEEN.on_conflict_do_update(
+_PUT_PEER = _SEEN.on_conflict_do_update(
     index_elements=[PEERS.c.ip],
     set_={
         "name": case((_NO_NAME, PEERS.c.name), else_=_NEW.name),
@@ -162,22 +185,26 @@ PUT_PEER = _SEEN.on_conflict_do_update(
         "conduct": func.coalesce(_NEW.conduct, PEERS.c.conduct),
     },
 )
+PUT_PEER = Bulk(_PUT_PEER, [column.name for column in PEERS.c if column.name != "id"])
 """Add what a batch tells of a peer to what is known; a conduct takes the place of the old one."""
 
 _COUNTED = insert(DAYS).values(
-    peer=func.coalesce(select(PEERS.c.id).where(PEERS.c.ip == bindparam("ip")).scalar_subquery(), NOBODY),
+    peer=func.coalesce(
+        select(PEERS.c.id).where(PEERS.c.ip == bindparam("ip")).scalar_subquery(), literal_column(str(NOBODY))
+    ),
     day=bindparam("day"),
     kind=bindparam("kind"),
     sessions=bindparam("sessions"),
     mails=bindparam("mails"),
 )
-PUT_DAY = _COUNTED.on_conflict_do_update(
+_PUT_DAY = _COUNTED.on_conflict_do_update(
     index_elements=[DAYS.c.peer, DAYS.c.day, DAYS.c.kind],
     set_={
         "sessions": DAYS.c.sessions + _COUNTED.excluded.sessions,
         "mails": DAYS.c.mails + _COUNTED.excluded.mails,
     },
 )
+PUT_DAY = Bulk(_PUT_DAY)
 """Add to the counts of a day; `ip`: the key of the peer, or None."""
 
 PUT_STEP = insert(STEPS).on_conflict_do_nothing()
