@@ -70,7 +70,7 @@ def looked(ip: str = "192.0.2.7", at: datetime | None = NOW, **fields: Any) -> S
 
 def decision(ip: str | None = "192.0.2.7", action: Action = Action.ADVISE, **fields: Any) -> Decision:
     """One decision."""
-    peer = Peer(ip, "mx.example.com") if ip is not None else None
+    peer = Peer(ip, fields.pop("name", "mx.example.com")) if ip is not None else None
     given = {"at": NOW, "cause": Cause.PEER_TOO_OLD, "reasons": ("why",), "evidence": ("a line",)}
     return Decision(action=action, rule=Rule.POLICY, peer=peer, **(given | fields))
 

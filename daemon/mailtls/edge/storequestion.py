@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, func, literal, or_, select, true
@@ -24,6 +24,8 @@ from mailtls.core.keeperprotocol import Event, LiveWaiver
 from mailtls.core.peerkey import ip_of, key_of, span_of
 from mailtls.core.peerstate import PeerState
 from mailtls.edge.storeschema import DAYS, DECISIONS, KINDS, NOBODY, PEERS, STEPS, WAIVERS
+
+T = TypeVar("T")
 
 _FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,8 +69,8 @@ async def history(connection: AsyncConnection, whom: str | None, limit: int) -> 
     """List decisions and steps of waivers, the latest first."""
     decided = select(DECISIONS).where(_speaks_of(DECISIONS, whom, DECISIONS.c.name))
     done = select(STEPS).where(_speaks_of(STEPS, whom, None))
-    found = _past((await connection.execute(_latest(decided, DECISIONS, limit))).all(), _decision)
-    found += _past((await connection.execute(_latest(done, STEPS, limit))).all(), _step)
+    found = _sensible((await connection.execute(_latest(decided, DECISIONS, limit))).all(), _decision)
+    found += _sensible((await connection.execute(_latest(done, STEPS, limit))).all(), _step)
     found.sort(key=lambda step: step.at or _FIRST_DAY, reverse=True)
     return found[:limit]
 
@@ -145,11 +147,12 @@ async def _with_waivers(connection: AsyncConnection, rows: list[Row[Any]]) -> li
         keys = [row.ip for row in rows[start : start + 500]]
         for waiver in await connection.execute(select(WAIVERS).where(WAIVERS.c.first.in_(keys), ~_WIDE)):
             alone[waiver.first] = waiver.waiver
-    found = []
-    for row in rows:
+
+    def peer(row: Row[Any]) -> KnownPeer:
         text = alone.get(row.ip) or next((each.waiver for each in wide if each.first <= row.ip <= each.last), None)
-        found.append(_peer(row, _waiver(text) if text is not None else None))
-    return found
+        return _peer(row, _waiver(text) if text is not None else None)
+
+    return _sensible(rows, peer)
 
 
 def _peer(row: Row[Any], waiver: LiveWaiver | None) -> KnownPeer:
@@ -169,7 +172,8 @@ def _peer(row: Row[Any], waiver: LiveWaiver | None) -> KnownPeer:
     )
 
 
-def _past(rows: Sequence[Row[Any]], read: Callable[[Row[Any]], PastStep]) -> list[PastStep]:
+def _sensible(rows: Sequence[Row[Any]], read: Callable[[Row[Any]], T]) -> list[T]:
+    """Read rows, and leave out those that cannot be read."""
     found = []
     for row in rows:
         with suppress(ValueError, TypeError):  # pydantic's and JSON's errors are ValueErrors
