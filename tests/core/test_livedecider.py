@@ -16,7 +16,7 @@ from mailtls.core.livedecider import AGAIN, LiveDecider
 from mailtls.core.session import Session
 from mailtls.core.waiver import Origin
 
-from .screenplay import DAY, HOUR, IP, NAME, NOW, WAIVE, failed, known, policy, words, worked, wrote
+from .screenplay import DAY, HOUR, IP, NAME, NOW, WAIVE, failed, known, left, policy, words, worked, wrote
 
 FAILS = [failed(0), failed(5), failed(10)]
 OLD = "198.51.100.9"
@@ -118,6 +118,26 @@ def test_an_outgrown_waiver_is_asked_back_by_its_id() -> None:
     assert (request.id, request.rule) == (waiver.id, Rule.OUTGROWN)
     decider.ended(waiver)
     assert decider.live() == ()
+
+
+def given_late(decider: LiveDecider, minute: float) -> None:
+    """Let the peer fail, and the keeper's clock be at this minute when it gives the waiver."""
+    (decision,) = live(decider, FAILS, late=minute - 10)
+    waiver = granted(decider.request(decision))
+    decider.granted(waiver.model_copy(update={"granted": when(minute)}))
+
+
+def test_a_session_of_the_very_second_in_which_the_waiver_began_is_of_its_time() -> None:
+    """syslog's stamps have whole seconds, the keeper's clock has not."""
+    decider = decider_of(WAIVE.replace('"legacy"', '"cleartext"') + '[limits]\nautomatic = ["cleartext"]\n')
+    given_late(decider, 10 + 0.9 / 60)
+    assert words(live(decider, [left(10, hidden=True)])) == ["withdraw useless cleartext"]
+
+
+def test_a_log_that_is_read_late_decides_nothing_twice() -> None:
+    decider = decider_of()
+    given_late(decider, 5 * HOUR)
+    assert live(decider, [failed(15), failed(20), failed(25)], late=5 * HOUR) == []
 
 
 def test_expiry_is_the_keepers_affair() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mailtls.core.action import Action
 from mailtls.core.conduct import Conduct
@@ -36,6 +36,7 @@ AGAIN = timedelta(days=1)
 """What could not be given is proposed again after this."""
 
 _PROPOSALS = 10_000
+_EVER = datetime.fromtimestamp(0, UTC)
 _FORGETFUL = "mailtlsd cannot read its memory, so that a good history of this peer may be forgotten: a person decides."
 
 
@@ -92,13 +93,13 @@ class LiveDecider(Decider):
     def adopt(self, waivers: Iterable[LiveWaiver]) -> None:
         """Take the keeper's list for the truth."""
         self._live = {waiver.network: waiver for waiver in waivers}
-        self._waivers = WaiverList((*self._known.waivers(), *(waiver.waiver() for waiver in self._live.values())))
+        self._waivers = WaiverList((*self._known.waivers(), *map(_standing, self._live.values())))
         self._rooms.kept = set(self._live)
 
     def granted(self, waiver: LiveWaiver) -> None:
         """A waiver stands, or was renewed."""
         self._live[waiver.network] = waiver
-        self._waivers.put(waiver.waiver())
+        self._waivers.put(_standing(waiver))
         self._rooms.kept.add(waiver.network)
 
     def ended(self, waiver: LiveWaiver) -> None:
@@ -115,7 +116,7 @@ class LiveDecider(Decider):
         network = decision.peer.ip if decision.peer is not None else ""
         live = self._live.get(network)
         if live is not None:
-            self._waivers.put(live.waiver())
+            self._waivers.put(_standing(live))
             return
         waiver = next((each for each in self._waivers if each.network == network and each.granted is not None), None)
         if waiver is not None:
@@ -201,3 +202,13 @@ class LiveDecider(Decider):
             evidence=tuple(conduct.evidence),
             alternatives=ruling.alternatives,
         )
+
+
+def _standing(live: LiveWaiver) -> Waiver:
+    """Give a waiver of the keeper's list as one that always stood.
+
+    It begins by the keeper's clock; sessions have the log host's, in whole seconds, and may be read late. What was
+    answered with a waiver is not decided again, and a session of that very second is of its time.
+    """
+    waiver = live.waiver()
+    return waiver if waiver.granted is None else replace(waiver, granted=_EVER)
