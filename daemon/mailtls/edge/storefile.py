@@ -86,6 +86,10 @@ class StoreFile:
         """Read what was committed, however long that takes; nobody else waits but questions. Raises StoreError."""
         return await _to_its_end(self._read(work, self._reading, lambda: self._reader))
 
+    async def give_back(self, pages: int) -> None:
+        """Make the file shorter by at most so many free pages. Raises StoreError."""
+        await _to_its_end(self._give_back(pages))
+
     # --- each to its end ------------------------------------------------------------------------------------------
 
     async def _open_alone(self) -> None:
@@ -110,6 +114,13 @@ class StoreFile:
             if self._commits % CHECKPOINT == 0 and (self._checkpointing is None or self._checkpointing.done()):
                 self._checkpointing = asyncio.create_task(self._checkpoint())
             return done
+
+    async def _give_back(self, pages: int) -> None:
+        async with self._writing:
+            with telling(self.path):
+                driver = (await _open(self._writer, self.path).get_raw_connection()).driver_connection
+                if driver is not None:  # a script: of any other statement Python takes one step, which frees one page
+                    await driver.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     async def _checkpoint(self) -> None:
         with suppress(StoreError):  # the next commit will tell

@@ -23,7 +23,7 @@ from mailtls.edge.storeschema import DAYS, DECISIONS, PEERS, STEPS, WAIVERS
 SLICE = 500  # peers
 RANGE = 10_000  # identifiers of peers whose days are looked through at once
 SLACK = 20  # where there are too many, one in so many goes, so that it is not counted at every commit
-FREED = 2_000  # pages that are given back to the disk after a slice
+FREED = 500  # pages that are given back to the disk after a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,11 @@ class Retention:
             old = select(PEERS.c.id).where(PEERS.c.proven == proven, PEERS.c.last_seen < int((now - age).timestamp()))
             while some := await self._slice(old.order_by(PEERS.c.last_seen), SLICE):
                 gone += some
+                await self._file.give_back(FREED)
         before = (now - peers).timestamp()
         await self._file.write(lambda connection: _drop_before(connection, before))
         await self._look_through_days(int(before) // DAY)
+        await self._file.give_back(FREED)
         await self._file.write(self.count)
         return gone
 
@@ -126,13 +128,11 @@ async def _drop_peers(connection: AsyncConnection, peers: Sequence[Any]) -> None
     await connection.execute(delete(DECISIONS).where(DECISIONS.c.first.in_(ips), DECISIONS.c.first == DECISIONS.c.last))
     await connection.execute(delete(DAYS).where(DAYS.c.peer.in_(peers)))
     await connection.execute(delete(PEERS).where(PEERS.c.id.in_(peers)))
-    await _give_back(connection)
 
 
 async def _drop_before(connection: AsyncConnection, before: float) -> None:
     await connection.execute(delete(DECISIONS).where(DECISIONS.c.at < before))
     await connection.execute(delete(STEPS).where(STEPS.c.at < before, *_not_waived(STEPS.c.first)))
-    await _give_back(connection)
 
 
 async def _drop_decisions(connection: AsyncConnection, excess: int) -> int:
@@ -140,10 +140,6 @@ async def _drop_decisions(connection: AsyncConnection, excess: int) -> int:
     oldest = select(DECISIONS.c.id).where(DECISIONS.c.weight < HEAVIEST).order_by(DECISIONS.c.weight, DECISIONS.c.at)
     done = await connection.execute(delete(DECISIONS).where(DECISIONS.c.id.in_(oldest.limit(excess))))
     return int(getattr(done, "rowcount", 0))
-
-
-async def _give_back(connection: AsyncConnection) -> None:
-    (await connection.exec_driver_sql(f"PRAGMA incremental_vacuum({FREED})")).close()
 
 
 async def _last_peer_of_days(connection: AsyncConnection) -> int:
