@@ -134,8 +134,11 @@ class Watcher:
         self._log = self._follow(self._position)
         try:
             async for batch in self._log.batches():
+                new = self._position is None
                 async with self._memory.turn:
                     await self._take(batch)
+                if new:  # where a log is begun is kept at once: killed before, the next one would begin later
+                    await self._memory.commit()
                 if batch.behind == 0:
                     self._caught_up = self._clock()
         finally:
