@@ -34,13 +34,13 @@ _ESTABLISHED = (
 # is there for any other. Then an `s` for STARTTLS, and a `0` where it was refused.
 _USUAL_TAG = rb"|".join(rb"(?<=x/smtpd\[\d{%d}\]: disconnect from )" % digits for digits in (5, 4, 6, 7, 3, 2, 1))
 _CLIENT = rb"[^[\n]++\[[^]\n]*+\]\S*+"
-_NO_STARTTLS = rb"(?: (?!starttls=)\S++)*+"
+_WORDS = rb"(?: (?!starttls=)\S++)*"  # no possessive group: Python 3.11.2 gets those wrong (gh-106052)
 _ENDS = (
-    rb"disconnect from (?:" + _USUAL_TAG + rb"|(?<=(\]: )disconnect from ))" + _CLIENT + _NO_STARTTLS
+    rb"disconnect from (?:" + _USUAL_TAG + rb"|(?<=(\]: )disconnect from ))" + _CLIENT + _WORDS
     + rb"(?: (s)tarttls=(0(?=/))?)?",
     b"%b%b%b",
 )  # fmt: skip
-_ELSEWHERE = rb"\]: disconnect from " + _CLIENT + _NO_STARTTLS + rb"(?! starttls=)"
+_ELSEWHERE = rb"\]: disconnect from " + _CLIENT + rb"(?!" + _WORDS + rb" starttls=)"
 SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
 SUITES = 10_000
 _X = 0x78  # of `postfix/smtpd[`: most lines have that tag
