@@ -61,4 +61,4 @@ class Listening:
         assert self.lines == list(lines)
 
     async def until_word(self, word: str) -> None:
-        await self.until(lambda: self.follower.state.word == word)
+        await self.until(lambda: self.words[-1:] == [word])

@@ -52,7 +52,7 @@ class RotatingLog:
         self.name = printable(str(path), 200)
         self.loss = ""
         self.condition = logcondition.waiting(self.name)
-        self.changed = False
+        self.changed = True
         self._clock = clock
         self._wall = wall
         self._late = late
