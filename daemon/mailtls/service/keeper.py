@@ -211,12 +211,13 @@ class Keeper:
             self._refuse(jobs, error)
             await self._bring_into_tables([], now)
             return
-        self._commit()
+        self._log_what_happened()
         await self._bring_into_tables(jobs, now)
+        self._announce()
         if self._means.ledger.worth_compacting():
             await self._compact()
 
-    def _commit(self) -> None:
+    def _log_what_happened(self) -> None:
         self._fault("ledger", None)
         self._fault("ledger_damaged", " ".join(self._means.ledger.damage) or None)
         for event in self._fresh:
@@ -226,6 +227,9 @@ class Keeper:
                 waiver.network, event.step, waiver.level, waiver.until.isoformat(timespec="seconds"), event.by,
                 event.why,
             )  # fmt: skip
+
+    def _announce(self) -> None:
+        """Show what happened to those who ask for events: it is on the disk, and in the tables if that can be."""
         if self.register.last != self._committed:
             self._committed = self.register.last
             self._news.set()
