@@ -129,6 +129,7 @@ async def measure(path: Path, peers: int) -> dict[str, object]:
     begin = time.perf_counter()
     store = await Store.open(path)
     opening = time.perf_counter() - begin
+    opened = resident()
     chance = random.Random(1)
 
     def some(number: int) -> list[int]:
@@ -157,7 +158,7 @@ async def measure(path: Path, peers: int) -> dict[str, object]:
         "waivers_ms": await milliseconds(store.waivers, 3),
     }
     figures["counts"] = await store.counts()
-    figures["resident_mb"] = f"{resident()} ({before} before it was opened)"
+    figures["resident_mb"] = {"program": before, "opened": opened, "used": resident()}
     figures["forget_nothing_ms"] = await milliseconds(
         lambda: store.forget(NOW, timedelta(days=400), timedelta(days=30)), 2
     )

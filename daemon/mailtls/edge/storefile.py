@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import aiosqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -28,9 +29,6 @@ from mailtls.edge.storemigration import migrate
 from mailtls.edge.storetrouble import telling
 from mailtls.errors import StoreError
 
-CHECKPOINT = 30
-"""Commits after which the WAL is written into the database, beside the next commits: no commit waits for the disk."""
-
 BUSY = 0.2  # seconds for which another process's lock is waited for
 MODE = 0o600
 
@@ -38,7 +36,6 @@ _EMPTY = ("PRAGMA auto_vacuum = INCREMENTAL",)  # counts before the first table 
 _WRITER = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA wal_autocheckpoint = 16384",  # pages, 64 MB: the bound where `CHECKPOINT` comes too late
     "PRAGMA journal_size_limit = 16777216",
     "PRAGMA cache_size = -16384",
     "PRAGMA temp_store = MEMORY",
@@ -61,8 +58,7 @@ class StoreFile:
         self._reader: AsyncConnection | None = None
         self._identity: tuple[int, int] | None = None
         self._closed = False
-        self._commits = 0
-        self._checkpointing: asyncio.Task[None] | None = None
+        self._driver: aiosqlite.Connection | None = None
         self._writing = asyncio.Lock()
         self._reading = asyncio.Lock()
 
@@ -97,8 +93,6 @@ class StoreFile:
             await self._open()
 
     async def _close_alone(self) -> None:
-        if self._checkpointing is not None:
-            await asyncio.wait({self._checkpointing})
         async with self._writing, self._reading:
             self._closed = True
             with telling(self.path):
@@ -109,26 +103,14 @@ class StoreFile:
             if self._moved():
                 await self._begin_anew()
             with telling(self.path):
-                done = await _transaction(_open(self._writer, self.path), work)
-            self._commits += 1
-            if self._commits % CHECKPOINT == 0 and (self._checkpointing is None or self._checkpointing.done()):
-                self._checkpointing = asyncio.create_task(self._checkpoint())
-            return done
+                return await _transaction(_open(self._writer, self.path), work)
 
     async def _give_back(self, pages: int) -> None:
         async with self._writing:
+            _open(self._writer, self.path)
             with telling(self.path):
-                driver = (await _open(self._writer, self.path).get_raw_connection()).driver_connection
-                if driver is not None:  # a script: of any other statement Python takes one step, which frees one page
-                    await driver.executescript(f"PRAGMA incremental_vacuum({pages})")
-
-    async def _checkpoint(self) -> None:
-        with suppress(StoreError):  # the next commit will tell
-            async with self._reading:
-                connection = _open(self._reader, self.path)
-                with telling(self.path):
-                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-                    await connection.rollback()
+                if self._driver is not None:  # a script: of any other statement Python takes one step, and frees a page
+                    await self._driver.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     async def _read(self, work: Work[T], turn: asyncio.Lock, which: Callable[[], AsyncConnection | None]) -> T:
         async with turn:
@@ -158,6 +140,7 @@ class StoreFile:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
                 empty = self.path.stat().st_size == 0
                 self._writer = await self._connect((*_EMPTY, *_WRITER) if empty else _WRITER)
+                self._driver = (await self._writer.get_raw_connection()).driver_connection
                 await _transaction(self._writer, self._make_right)
                 self._reader = await self._connect(_READER)
                 self._identity = _identity(self.path)
@@ -186,7 +169,7 @@ class StoreFile:
         """Close everything that is open, whatever the disk says to it; raise the last that it said."""
         connections, self._connections = self._connections, []
         engines, self._engines = self._engines, []
-        self._writer = self._reader = self._identity = None
+        self._writer = self._reader = self._driver = self._identity = None
         said: DBAPIError | None = None
         for connection in reversed(connections):
             try:

@@ -20,7 +20,7 @@ from mailtls.edge.storebatch import HEAVIEST
 from mailtls.edge.storefile import StoreFile
 from mailtls.edge.storeschema import DAYS, DECISIONS, PEERS, STEPS, WAIVERS
 
-SLICE = 500  # peers
+SLICE = 200  # peers; some 20 ms
 RANGE = 10_000  # identifiers of peers whose days are looked through at once
 SLACK = 20  # where there are too many, one in so many goes, so that it is not counted at every commit
 FREED = 500  # pages that are given back to the disk after a slice
@@ -60,7 +60,7 @@ class Retention:
         self._strangers += peers
         self._decisions += decisions
         if not self._shrinking and self._excess(0) > 0:
-            await self._file.write(self.count)
+            await self._file.recall(self.count)
             self._shrinking = self._excess(0) > 0
         if self._shrinking:
             await self._shrink(max(SLICE, 2 * peers))
@@ -97,7 +97,7 @@ class Retention:
         await self._file.write(lambda connection: _drop_before(connection, before))
         await self._look_through_days(int(before) // DAY)
         await self._file.give_back(FREED)
-        await self._file.write(self.count)
+        await self._file.read(self.count)
         return gone
 
     async def _slice(self, query: Select[Any], most: int) -> int:
@@ -116,7 +116,7 @@ class Retention:
         """Forget days before this one, once a day: of peers that still come, too."""
         if self._looked_through == before:
             return
-        last = await self._file.write(_last_peer_of_days)
+        last = await self._file.read(_last_peer_of_days)
         for start in range(0, last + 1, RANGE):
             old = delete(DAYS).where(DAYS.c.peer.between(start, start + RANGE - 1), DAYS.c.day < before)
             await self._file.write(lambda connection, old=old: connection.execute(old))  # type: ignore[misc]
