@@ -104,6 +104,7 @@ class JournalFollower:
         self._last_read: datetime | None = None
         self._closing = False
         self._started = False
+        self._resting = False
         self._child: Following | None = None
         self._awake = asyncio.Event()
 
@@ -122,7 +123,7 @@ class JournalFollower:
         try:
             while not self._closing:
                 self._awake.clear()
-                if self._child is None:
+                if self._child is None and not self._resting:
                     cutter = LineCutter()
                     await self._start()
                 block = self._child.read() if self._child is not None else None
@@ -145,8 +146,9 @@ class JournalFollower:
 
     async def _wait(self) -> None:
         """Wait for the child's next words; without a child, for the time to start another, each time longer."""
-        longest: float | None = None
+        longest: float | None
         if self._child is None:
+            self._resting = False
             longest = self._delay
             self._delay = min(self._delay * 2, LONGEST_DELAY)
         else:
@@ -162,7 +164,8 @@ class JournalFollower:
     # The child
 
     async def _start(self) -> None:
-        """Start journalctl at the cursor, if it can be started."""
+        """Start journalctl at the cursor, if it can be started; else it is tried again after a rest."""
+        self._resting = True
         try:
             if self._cursor is None and not await self._ask_where():
                 return
@@ -198,6 +201,7 @@ class JournalFollower:
             self._say(condition)
 
     def _ended(self) -> None:
+        self._resting = True
         complaints = self._end_child()
         if _BAD_CURSOR in complaints:
             self._cursor = None
@@ -223,12 +227,13 @@ class JournalFollower:
         """Drop the entry that was read before, and journald's own notices; go on to the last cursor."""
         if not lines:
             return lines
-        self._delay = self._first_delay
         self._last_read = datetime.fromtimestamp(self._wall(), UTC)
         self._say(_FOLLOWING)
         last = next((cursor for line in reversed(lines) if (cursor := cursor_of(line))), None)
         if self._expected:
             lines = self._after_expected(lines)
+        if lines:
+            self._delay = self._first_delay
         if last is not None and last != self._cursor:
             self._cursor = last
             self._same_matches = self._changed = True
