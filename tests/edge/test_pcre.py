@@ -34,7 +34,8 @@ GATHERED = [
     marks._LOGINS,
     skim._ESTABLISHED,
     skim._ENDS,
-    (follower.pattern_of(ADDRESSES, 12), b"%b%b\n"),
+    (follower.lines_of(ADDRESSES, 12), b"%b\0%b\n"),
+    (follower.sessions_of(16), b"%b\0%b%b\n"),
     (rb"(?<=(\d))(a)?b", b"<%b$1%b>"),
 ]
 FINDERS = [marks._FAILED, marks._ACCEPT, marks._CLIENT_HELLO, marks._GREETING, skim._ELSEWHERE]

@@ -7,72 +7,84 @@ they delivered. Lines of anybody else cost no more than the search: the addresse
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 from mailtls.core.search import PLAIN, Search, one_of
-from mailtls.core.shape import Shapes, delivered
+from mailtls.core.shape import LAST, Row, Shapes, delivered
 from mailtls.core.sieve import SHAPES
 
 _WINDOW = 384  # bytes from a line's beginning to the end of its client's address; longer ones are strangers' words
 _PADDING = b"\n" * _WINDOW
 _MOST = 2_000  # addresses in a pattern; of more every line is looked at
-_TRUST = len(b"Untrusted ")
 
 
 class Follower:
-    """Counts the sessions of some addresses. `lanes`: rows by `host tag`; `mails`: by `host tag` and client."""
+    """Counts the sessions of some addresses. `rows`: by `host tag` and text of the line, joined with NUL."""
 
     def __init__(self, stamp_width: int, addresses: frozenset[bytes], search: Search = PLAIN) -> None:
-        self.lanes: dict[bytes, Shapes] = {}
-        self.mails: Counter[tuple[bytes, bytes]] = Counter()
-        self._width = stamp_width
+        self.rows: dict[bytes, Row] = {}
+        self.left_out = 0
         self._addresses = addresses
         any_of = one_of(list(addresses)) if len(addresses) <= _MOST else rb"[^]\n]++"
-        self._gather = search.gatherer(pattern_of(any_of, _WINDOW), b"%b%b\n")
+        self._lines = search.gatherer(lines_of(any_of, _WINDOW), b"%b\0%b\n")
+        self._sessions = search.gatherer(sessions_of(stamp_width), b"%b\0%b%b\n")
 
     def follow(self, block: bytes, number: int) -> None:
         """Take one block of whole lines."""
-        for host_and_tag, text in self._lines(block):
-            shapes = self.lane(host_and_tag)
+        first = block.find(b"\n", _WINDOW) + 1 or len(block)  # so much is needed before what is found
+        lines = self._lines(_PADDING + block[:first])[1] + self._lines(block, first)[1]
+        keys = self._sessions(lines)[1].split(b"\n")
+        keys.pop()
+        rows = self.rows
+        for key in keys:
+            row = rows.get(key)
+            if row is not None:
+                row[0] += 1
+                row[LAST] = number
+            elif len(rows) < SHAPES:
+                rows[key] = [1, number, number, 0, key]
+            else:
+                self.left_out += 1
+
+    def join(self, rows: dict[bytes, Row], left_out: int) -> None:
+        """Add what was counted of the part of the log that follows this one."""
+        self.left_out += left_out
+        for key, later in rows.items():
+            row = self.rows.setdefault(key, later)
+            if row is not later:
+                row[0] += later[0]
+                row[LAST] = later[LAST]
+
+    def lanes(self) -> tuple[dict[bytes, Shapes], Counter[tuple[bytes, bytes]]]:
+        """Rows by `host tag`, and the mails of sessions with TLS by `host tag` and client."""
+        lanes: dict[bytes, Shapes] = {}
+        mails: Counter[tuple[bytes, bytes]] = Counter()
+        for key, row in self.rows.items():
+            host_and_tag, _, text = key.partition(b"\0")
+            client = text[: text.find(b"]") + 1]
+            if client[client.find(b"[") + 1 : -1] not in self._addresses:
+                continue
+            shapes = lanes.setdefault(host_and_tag, Shapes(host_and_tag))
+            row[-1] = text
             if text.startswith(b"TLS"):
-                shapes.count(shapes.established, text, number, SHAPES)
+                shapes.established[text] = row
             elif b" starttls=" not in text:
-                shapes.count(shapes.ended, text, number, SHAPES)
+                shapes.ended[text] = row
             elif b" starttls=0/" not in text and delivered(text):
-                self.mails[host_and_tag, text[16 : text.find(b"]") + 1]] += 1
-
-    def _lines(self, block: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield `host tag` and text of the lines of these addresses; a word of trust is left out."""
-        first = block.find(b"\n", _WINDOW) + 1 or len(block)
-        found = self._gather(_PADDING + block[:first])[1] + self._gather(block, first)[1]
-        place = 0
-        while place < len(found):
-            window = place + _WINDOW
-            end = found.find(b"\n", window)
-            start = found.rfind(b"\n", place, window) + 1
-            head_end = found.find(b"]: ", start + self._width, window)
-            text = found[head_end + 3 : end]
-            address = found[found.rfind(b"[", start, window) + 1 : window - 1]
-            if start > place and head_end >= 0 and address in self._addresses:
-                if text[0] != 0x64:  # d
-                    trust = text.find(b"TLS connection", 0, _TRUST + 14)
-                    text = text[trust:] if trust >= 0 else b""
-                if text.startswith((b"TLS connection established from ", b"disconnect from ")):
-                    head = found[start + self._width : head_end]
-                    yield head[: head.rfind(b"[")], text
-            place = end + 1
-
-    def lane(self, host_and_tag: bytes) -> Shapes:
-        """The rows of one tag."""
-        shapes = self.lanes.get(host_and_tag)
-        if shapes is None:
-            shapes = self.lanes[host_and_tag] = Shapes(host_and_tag)
-        return shapes
+                mails[host_and_tag, client[16:]] += row[0]
+        return lanes, mails
 
 
-def pattern_of(addresses: bytes, window: int) -> bytes:
+def lines_of(addresses: bytes, window: int) -> bytes:
     """Write the pattern of all lines of some addresses: so many bytes up to the address, and the rest of the line."""
     return (
         rb"(?:disconnect|TLS connection established) from [^[\n]++\[" + addresses
         + rb"\](?<=((?s:.{%d})))([^\n]*+)" % window
     )  # fmt: skip
+
+
+def sessions_of(stamp_width: int) -> bytes:
+    """Write the pattern of what `lines_of` gathered: each window ends with a line that has its own header in front."""
+    return (
+        rb"\n[^\n]{%d}([^]\n[]*+)\[\d{1,7}\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
+        rb"((?:disconnect|TLS connection established) from [^[\n]++\[[^]\n]*+\])\x00([^\n]*+)" % stamp_width
+    )

@@ -260,9 +260,10 @@ class Skim:
 
         Which of a client's successes delivered is not known: its first rows take the mails.
         """
-        for host_and_tag, shapes in follower.lanes.items():
+        lanes, left = follower.lanes()
+        for host_and_tag, shapes in lanes.items():
             self.lane(host_and_tag).join_rows(shapes, 0)
-        left = Counter(follower.mails)
+        self.logins.left_out += follower.left_out
         for host_and_tag, shapes in self.lanes.items():
             for text, row in shapes.established.items():
                 client = (host_and_tag, text[32 : text.find(b"]") + 1])

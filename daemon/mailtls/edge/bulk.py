@@ -169,7 +169,7 @@ class Bulk:
         _followed(follower, self._ticking(blocks(descriptor, here), len(here) * 2, len(here)), 0)
         plain = other.result() if other is not None else None
         if plain is not None:
-            _join_followed(follower, plain)
+            follower.join(*plain)
         elif there:
             _followed(follower, blocks(descriptor, there), middle)
         skim.take(follower)
@@ -260,14 +260,4 @@ def _skimmed_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
 
 
 def _followed_plain(follower: Follower) -> tuple[Any, ...]:
-    lanes = {name: (shapes.established, shapes.ended, shapes.left_out) for name, shapes in follower.lanes.items()}
-    return dict(follower.mails), lanes
-
-
-def _join_followed(follower: Follower, plain: tuple[Any, ...]) -> None:
-    mails, lanes = plain
-    follower.mails.update(mails)
-    for name, (established, ended, left_out) in lanes.items():
-        later = Shapes(name)
-        later.established, later.ended, later.left_out = established, ended, left_out
-        follower.lane(name).join_rows(later, 0)
+    return follower.rows, follower.left_out
