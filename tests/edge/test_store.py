@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -145,6 +147,25 @@ async def test_a_commit_that_is_cancelled_is_finished(path: Path) -> None:
         await committing
     assert one == Change()
     assert len(await store.peers()) == 200
+    await store.close()
+
+
+@in_loop
+async def test_a_commit_that_is_cancelled_and_fails_keeps_everything(path: Path) -> None:
+    store = await opened(path)
+    one = change(session(), position="1")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        committing = asyncio.create_task(store.commit(one))
+        await asyncio.sleep(0)
+        assert not one.sessions, "the commit has begun"
+        for _ in range(3):
+            committing.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await committing
+    assert (len(one.sessions), list(one.positions)) == (1, ["mail.log"])
+    assert await store.peers() == []
     await store.close()
 
 
@@ -293,4 +314,19 @@ async def test_nothing_is_an_empty_commit(path: Path) -> None:
     await store.commit(Change())
     assert await store.peers() == []
     assert await store.last_event() == 0
+    await store.close()
+
+
+@pytest.mark.parametrize(("quick", "known"), [(60.0, 2), (0.0, 1)], ids=["quick", "slow"])
+@in_loop
+async def test_what_takes_long_to_count_is_not_counted_for_everybody_who_asks(
+    path: Path, monkeypatch: pytest.MonkeyPatch, quick: float, known: int
+) -> None:
+    monkeypatch.setattr(module, "COUNT_QUICK", quick)
+    monkeypatch.setattr(module, "COUNT_PAUSE", 10**6)
+    store = await opened(path)
+    await store.commit(change(session("192.0.2.1")))
+    assert (await store.counts())["ok"] == 1
+    await store.commit(change(session("192.0.2.2")))
+    assert (await store.counts())["ok"] == known
     await store.close()

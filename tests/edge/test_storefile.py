@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
-from tests.edge.remembering import addresses, change, good, in_loop, opened, rows, session
+from tests.edge.remembering import addresses, change, good, in_loop, live, opened, rows, session
 
 from mailtls.edge.storetrouble import SENTENCES, sentence, telling
 from mailtls.errors import StoreError
@@ -179,14 +179,14 @@ async def opened_or_none(path: Path) -> object:
 @in_loop
 async def test_a_file_that_is_deleted_under_way_is_said_once_and_begun_anew(path: Path) -> None:
     store = await opened(path)
-    await store.commit(change(session("192.0.2.1"), position="1"))
+    await store.commit(change(session("192.0.2.1"), waivers=(live("192.0.2.2"),), position="1"))
     move_away(path)
     one = change(session("192.0.2.2"), position="2")
     with pytest.raises(StoreError, match="moved or deleted while in use"):
         await store.commit(one)
     assert len(one.sessions) == 1
     await store.commit(one)
-    assert [peer.ip for peer in await store.peers()] == ["192.0.2.2"]
+    assert [(peer.ip, peer.state) for peer in await store.peers()] == [("192.0.2.2", "waived")]
     assert rows(path, "SELECT position FROM positions") == [("2",)]
     await store.close()
 

@@ -28,7 +28,7 @@ from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peerkey import key_of
 from mailtls.edge import storequestion as question
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
-from mailtls.edge.storefile import StoreFile
+from mailtls.edge.storefile import StoreFile, Work, to_its_end
 from mailtls.edge.storeretention import Bounds, Retention
 from mailtls.edge.storeschema import (
     DECISIONS,
@@ -88,7 +88,10 @@ class Store:
         """Take what is in a database that was just opened."""
         kinds = (await connection.execute(select(KINDS))).all()
         self._kinds = {SessionKind(*row[1:]): row.id for row in kinds}
-        self._standing = None
+        standing, self._standing = self._standing, None
+        if standing is not None:  # the file was begun anew under way
+            await self._put_waivers(connection, tuple(standing.values()))
+            self._standing = standing
         await self._retention.count(connection)
 
     # --- for the watcher ------------------------------------------------------------------------------------------
@@ -129,6 +132,10 @@ class Store:
             await _put(connection, PUT_POSITION, position_rows(taken.positions))
             return kinds, await _last_peer(connection) - last
 
+        await to_its_end(self._commit(change, taken, work))
+
+    async def _commit(self, change: Change, taken: Change, work: Work[tuple[dict[SessionKind, int], int]]) -> None:
+        """Do what `commit` has prepared; also if nobody waits for it any more."""
         try:
             kinds, new_peers = await self._file.write(work)
         except StoreError:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy.engine import URL
@@ -64,27 +64,27 @@ class StoreFile:
 
     async def open(self) -> None:
         """Open the file, made if it is missing, with the tables of this version. Raises StoreError."""
-        await _to_its_end(self._open_alone())
+        await to_its_end(self._open_alone())
 
     async def close(self) -> None:
         """Close both connections; the last one empties the WAL into the database. Raises StoreError."""
-        await _to_its_end(self._close_alone())
+        await to_its_end(self._close_alone())
 
     async def write(self, work: Work[T]) -> T:
         """Do the work in one transaction, which is all or nothing. Raises StoreError."""
-        return await _to_its_end(self._write(work))
+        return await to_its_end(self._write(work))
 
     async def recall(self, work: Work[T]) -> T:
         """Read what was committed, on the connection that writes: a question never delays it. Raises StoreError."""
-        return await _to_its_end(self._read(work, self._writing, lambda: self._writer))
+        return await to_its_end(self._read(work, self._writing, lambda: self._writer))
 
     async def read(self, work: Work[T]) -> T:
         """Read what was committed, however long that takes; nobody else waits but questions. Raises StoreError."""
-        return await _to_its_end(self._read(work, self._reading, lambda: self._reader))
+        return await to_its_end(self._read(work, self._reading, lambda: self._reader))
 
     async def give_back(self, pages: int) -> None:
         """Make the file shorter by at most so many free pages. Raises StoreError."""
-        await _to_its_end(self._give_back(pages))
+        await to_its_end(self._give_back(pages))
 
     # --- each to its end ------------------------------------------------------------------------------------------
 
@@ -182,13 +182,17 @@ class StoreFile:
             raise said
 
 
-async def _to_its_end(work: Awaitable[T]) -> T:
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Wait for the work, and if this task is cancelled meanwhile, still for its end."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # it was asked for, so that nobody complains that it was not
         raise
 
 
