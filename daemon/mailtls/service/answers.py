@@ -65,7 +65,7 @@ class Answers:
 
     async def status(self) -> Status:
         """How mailtlsd fares."""
-        levels = [waiver.level for waiver in self._decider.live()]
+        levels = [waiver.level for waiver in await self.waivers()]
         return Status(
             version=__version__,
             since=self._since,
@@ -133,8 +133,9 @@ class Answers:
         )
 
     async def waivers(self) -> tuple[LiveWaiver, ...]:
-        """Which waivers stand, as the keeper said last."""
-        return self._decider.live()
+        """Which waivers stand by what the keeper said last; none whose time is over, also where the keeper is dead."""
+        now = self._clock()
+        return tuple(waiver for waiver in self._decider.live() if now < waiver.until)
 
     async def history(self, ask: AskHistory) -> tuple[PastStep, ...]:
         """What was decided and done, the latest first. Raises StoreError."""
