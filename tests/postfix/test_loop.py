@@ -225,10 +225,10 @@ def test_a_waiver_ends_also_when_the_keeper_is_dead(own: World) -> None:
     own.await_(is_ended, "--expire-once ends it")
     assert starttls(own, short)
     assert not starttls(own, long)
-    own.keeper.start()
-    own.await_keeper()
     assert [waiver["network"] for waiver in own.asked("waivers")["waivers"]] == [long]
+    own.keeper.start()
     own.await_step(short, kind="waiver", step="expired")
+    assert [waiver["network"] for waiver in own.asked("waivers")["waivers"]] == [long]
 
 
 # --- running -----------------------------------------------------------------------------------------------------
