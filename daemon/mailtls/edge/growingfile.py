@@ -103,10 +103,6 @@ class GrowingFile:
         self.size = os.fstat(self.descriptor).st_size
         return self.size
 
-    def links(self) -> int:
-        """Return how many names the file has; 0: it was deleted."""
-        return os.fstat(self.descriptor).st_nlink
-
     def read(self) -> tuple[int, list[bytes]]:
         """Read on. Raises TruncatedError, and OSError where the disk fails."""
         block = self._next(max(BLOCK - self.track.cutter.pending, BLOCK // 4))
