@@ -37,7 +37,7 @@ class Crowd:
         self._calendar = calendar
         self._program = Program(shapes.host_and_tag.rsplit(b" ", 1)[-1])
         self._suites: dict[bytes, tuple[str | None, str | None]] = {}
-        self._logins: dict[bytes, LoginLine | None] = {}
+        self._login_rows: list[tuple[bytes, LoginLine, Row]] | None = None
         self._settled: set[bytes] = set()
 
     # --- choosing --------------------------------------------------------------------------------------------
@@ -47,10 +47,9 @@ class Crowd:
         found: Counter[bytes] = Counter()
         for key, (count, _, _) in self._shapes.troubles.items():
             found[_ip(key)] += count[0]
-        for key, row in self._shapes.logins.items():
-            login = self._login(key)
-            if login is not None and login.outcome in FAILED:
-                found[key.split(b"\0", 3)[2]] += row[0]
+        for ip, login, row in self._logins():
+            if login.outcome in FAILED:
+                found[ip] += row[0]
         return found
 
     def settle(self, history: History, most: int | None = None) -> None:
@@ -134,12 +133,11 @@ class Crowd:
                 and b" commands=0/0" not in key
             ):
                 found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
-        for key, row in self._shapes.logins.items():
-            login = self._login(key)
-            if login is not None and login.outcome is not None and key.split(b"\0", 3)[2] not in self._settled:
+        for login, count in self._logins_alike():
+            if login.outcome is not None:
                 reason = login.reason if login.outcome in FAILED else None
                 suite = login.tls_version, login.cipher
-                found[login.service, login.outcome, login.cause, reason, *suite] += row[0]
+                found[login.service, login.outcome, login.cause, reason, *suite] += count
         for session, count, _ in chain(self._alike_troubles(), self._without_suite()):
             v = verdict_of(session)
             found[v.service, v.outcome, v.cause, v.reason, v.tls_version, v.cipher] += count
@@ -149,7 +147,7 @@ class Crowd:
         """Count the addresses that were not settled."""
         shapes = self._shapes
         found = {_ip(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
-        found.update(key.split(b"\0", 3)[2] for key in shapes.logins)
+        found.update(ip for ip, _, _ in self._logins())
         return len(found - self._settled)
 
     # --- rows to sessions ------------------------------------------------------------------------------------
@@ -230,33 +228,46 @@ class Crowd:
                 yield session, counts[kind], last
 
     def _login_sessions(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
-        for key, (count, first, last, *_) in self._shapes.logins.items():
-            ip = key.split(b"\0", 3)[2]
-            if count > 0 and self._wanted(ip, chosen):
-                login = self._login(key)
-                if login is not None and login.outcome is not None:
-                    name = canonical_ip(printable(ip.removeprefix(b"::ffff:"), 64))
-                    yield (
-                        Session(
-                            self._moment(first, 0), Peer(name), login.service, self._program.door, login.outcome,
-                            login.cause, login.reason, login.reason_number, login.tls_version, login.cipher,
-                        ),
-                        count,
-                        self._moment(last, 1),
-                    )  # fmt: skip
+        for ip, login, (count, first, last, *_) in self._logins():
+            if count > 0 and self._wanted(ip, chosen) and login.outcome is not None:
+                name = canonical_ip(printable(ip.removeprefix(b"::ffff:"), 64))
+                yield (
+                    Session(
+                        self._moment(first, 0), Peer(name), login.service, self._program.door, login.outcome,
+                        login.cause, login.reason, login.reason_number, login.tls_version, login.cipher,
+                    ),
+                    count,
+                    self._moment(last, 1),
+                )  # fmt: skip
 
-    def _login(self, key: bytes) -> LoginLine | None:
-        program, word, _, state = key.split(b"\0", 3)
-        shape = b"\0".join((program, word, state))
-        if shape in self._logins:
-            return self._logins[shape]
-        sentence = b"Login" if word == b"Login" else b"Disconnected"
-        text = b"%b-login: %b: user=<>, rip=192.0.2.1, lip=192.0.2.2, %b" % (program, sentence, state)
-        found = login_service(b"dovecot", text)
-        login = read_login(*found) if found is not None else None
-        if len(self._logins) < 10_000:
-            self._logins[shape] = login
-        return login
+    def _logins_alike(self) -> Iterator[tuple[LoginLine, int]]:
+        """The logins of peers that were not settled, those of one meaning together."""
+        meanings: dict[int, LoginLine] = {}
+        counts: Counter[int] = Counter()
+        for ip, login, row in self._logins():
+            if ip not in self._settled:
+                meanings[id(login)] = login
+                counts[id(login)] += row[0]
+        for meaning, login in meanings.items():
+            yield login, counts[meaning]
+
+    def _logins(self) -> list[tuple[bytes, LoginLine, Row]]:
+        """Address, meaning and row of all logins that mean something; read once, because there are many."""
+        if self._login_rows is None:
+            known: dict[tuple[bytes, bytes, bytes], LoginLine | None] = {}
+            self._login_rows = []
+            for key, row in self._shapes.logins.items():
+                program, word, ip, state = key.split(b"\0", 3)
+                kind = program, word, state
+                if kind in known:
+                    login = known[kind]
+                else:
+                    login = _read_login(*kind)
+                    if len(known) < 10_000:
+                        known[kind] = login
+                if login is not None:
+                    self._login_rows.append((ip, login, row))
+        return self._login_rows
 
     def _moment(self, block: int, side: int) -> datetime | None:
         return self._calendar.read(self._shapes.stamps[block][side])
@@ -298,6 +309,13 @@ class Successes:
     def peers(self) -> int:
         """Not known."""
         return 0
+
+
+def _read_login(program: bytes, word: bytes, state: bytes) -> LoginLine | None:
+    sentence = b"Login" if word == b"Login" else b"Disconnected"
+    text = b"%b-login: %b: user=<>, rip=192.0.2.1, lip=192.0.2.2, %b" % (program, sentence, state)
+    found = login_service(b"dovecot", text)
+    return read_login(*found) if found is not None else None
 
 
 def _ip(key: bytes) -> bytes:

@@ -95,7 +95,8 @@ class Shapes:
             if len(self.troubles) >= 100_000:
                 self.left_out += 1
                 return
-            row = self.troubles[key] = ([0], [], self.lines_of(session))
+            self.troubles[key] = ([1], [session.stamp], self.lines_of(session))
+            return
         row[0][0] += 1
         if len(row[1]) < TIMES:
             row[1].append(session.stamp)
@@ -104,6 +105,8 @@ class Shapes:
 
     def lines_of(self, session: Trouble) -> list[bytes]:
         """The session's lines; those that were not found again are put together from what was counted."""
+        if None not in session.lines:
+            return [line for line in session.lines if line is not None]
         head = b"%b %b[%b]: " % (session.stamp, self.host_and_tag, session.pid)
         return [
             line if line is not None else head + message

@@ -68,6 +68,7 @@ class Skim:
         self.ended_tls = 0
         self.ended_refused = 0
         self.established = 0
+        self._failing_lanes: dict[bytes, tuple[Shapes, int]] = {}  # and what one failure there counts
         self._before: deque[bytes] = deque([b""], maxlen=2)
         self._marker = Marker(search)
         self._established = search.gatherer(*_ESTABLISHED)
@@ -104,7 +105,8 @@ class Skim:
         for line in marks.handshakes:
             self._handshake(line, block)
         while len(self.pending) > PENDING:
-            self._close(self.pending.pop(next(iter(self.pending))))
+            source = next(iter(self.pending))
+            self._close(self.pending.pop(source), source[: source.rfind(b"[")])
 
     def _count_successes(self, block: bytes) -> None:
         found, suites = self._established(block)
@@ -137,45 +139,43 @@ class Skim:
 
     def _handshake(self, line: bytes, block: bytes) -> None:
         """A line of `SSL_accept error` or of OpenSSL, of whatever program."""
+        width = self.width
         end = line.find(b"]: ")
-        source = line[self.width : end]
+        source = line[width:end]
         name = source.rfind(b"[")
-        if not source.endswith(b"smtpd", 0, max(name, 0)):
+        if source[name - 5 : name] != b"smtpd" or name < 5:
             return
-        text = line[end + 3 :]
         if source in self.broken:
             self.odd.append(line)  # whatever the reason sounds like, it is not the peer's: the assembler knows
             return
+        text = line[end + 3 :]
+        before = self.pending.pop(source, None)
         if text.startswith(b"SSL_accept error from "):
-            before = self.pending.pop(source, None)
             if before is not None:
-                self._close(before)
-            session = Trouble(source[name + 1 :], [text], [line], line[: self.width - 1])
+                self._close(before, source[:name])
+            session = Trouble(source[name + 1 :], [text], [line], line[: width - 1])
             if text.endswith((b": -1", b": 0")):
                 self.pending[source] = session  # the reason follows
             else:
                 self._close(session, source[:name])
-            return
-        if not text.startswith(b"warning: TLS library problem"):
-            return
-        session_open = self.pending.pop(source, None)
-        if session_open is not None:
-            session_open.messages.append(text)
-            session_open.lines.append(line)
-            session_open.stamp = line[: self.width - 1]
-            self._close(session_open, source[:name])
+        elif not text.startswith(b"warning: TLS library problem"):
+            if before is not None:
+                self.pending[source] = before
+        elif before is not None:
+            before.messages.append(text)
+            before.lines.append(line)
+            before.stamp = line[: width - 1]
+            self._close(before, source[:name])
         else:
             self._reason_alone(source, text, line, block)
 
-    def _close(self, session: Trouble, host_and_tag: bytes | None = None) -> None:
-        if host_and_tag is None:
-            line = session.lines[0] or b""
-            source = line[self.width : line.find(b"]: ")]
-            host_and_tag = source[: source.rfind(b"[")]
-        shapes = self.lane(host_and_tag)
-        if Program(host_and_tag.rsplit(b" ", 1)[-1]).service is not Service.SMTPS:
-            self.failures += 1
-        shapes.close(session)
+    def _close(self, session: Trouble, host_and_tag: bytes) -> None:
+        lane = self._failing_lanes.get(host_and_tag)
+        if lane is None:
+            at_starttls = Program(host_and_tag.rsplit(b" ", 1)[-1]).service is not Service.SMTPS
+            lane = self._failing_lanes[host_and_tag] = (self.lane(host_and_tag), int(at_starttls))
+        self.failures += lane[1]
+        lane[0].close(session)
 
     def _reason_alone(self, source: bytes, text: bytes, line: bytes, block: bytes) -> None:
         """OpenSSL's error without a failed handshake: a further one of the same failure, an alert behind a success, or

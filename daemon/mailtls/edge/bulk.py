@@ -132,14 +132,17 @@ class Bulk:
         skim = self._first_pass(descriptor, places, width, search)
         if not skim.regular:
             return False
-        crowds = [Crowd(shapes, self.calendar) for shapes in (*skim.lanes.values(), skim.logins)]
+        crowds = {name: Crowd(shapes, self.calendar) for name, shapes in skim.lanes.items()}
+        logins = Crowd(skim.logins, self.calendar)
         failing: Counter[bytes] = Counter()
-        for crowd in crowds:
+        for crowd in (*crowds.values(), logins):
             failing.update(crowd.failing())
         wanted = {ip for ip, _ in failing.most_common(most)} | {ip.encode() for ip in self.history.peers}
         self.history.failing_unlisted += len(failing.keys() - wanted)
         self._second_pass(descriptor, places, skim, Follower(width, frozenset(wanted), search))
-        self._take(skim, wanted)
+        for name, shapes in skim.lanes.items():
+            crowds.setdefault(name, Crowd(shapes, self.calendar))
+        self._take(skim, [*crowds.values(), logins], wanted)
         return True
 
     def _first_pass(self, descriptor: int, places: list[Place], width: int, search: Search) -> Skim:
@@ -174,18 +177,16 @@ class Bulk:
             _followed(follower, blocks(descriptor, there), middle)
         skim.take(follower)
 
-    def _take(self, skim: Skim, wanted: set[bytes]) -> None:
+    def _take(self, skim: Skim, crowds: list[Crowd], wanted: set[bytes]) -> None:
         self.drain(skim.odd)
         for lines in skim.alerts:
             assembler = Assembler(self.calendar)
             for session in [session for line in lines for session in assembler.feed(line)] + assembler.finish():
                 self.history.record(session)
-        for shapes in (*skim.lanes.values(), skim.logins):
-            crowd = Crowd(shapes, self.calendar)
+        for crowd in crowds:
             crowd.settle_these(self.history, wanted)
-            self.history.sessions_left_out += shapes.left_out
-            self.crowds.append(crowd)
-        self.crowds.append(Successes(skim))
+        self.history.sessions_left_out += sum(shapes.left_out for shapes in (*skim.lanes.values(), skim.logins))
+        self.crowds += [*crowds, Successes(skim)]
         self.read = skim.logins.read
         self.understood = skim.understood()
 
