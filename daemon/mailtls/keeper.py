@@ -17,9 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from mailtls import __version__
 from mailtls.config import Config, read_config
@@ -30,6 +28,7 @@ from mailtls.edge.owntables import OwnTables
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.rootowned import ownership_fault
+from mailtls.edge.sdnotify import Notifier
 from mailtls.edge.standingwill import StandingWill
 from mailtls.errors import ConfigError, MailtlsError, StoreError
 from mailtls.service.keeper import Keeper, Means
@@ -122,6 +121,7 @@ async def _serve(config: Config) -> int:
             group.create_task(reception.run(listening))
             group.create_task(_notify(keeper))
     except asyncio.CancelledError:
+        Notifier().send("STOPPING=1")
         LOG.info("stopping; the tables stay as they are")
     finally:
         means.remedy.tables.interrupt()
@@ -142,10 +142,8 @@ def _alone(path: Path) -> int:
 
 async def _notify(keeper: Keeper) -> None:
     """Tell systemd that the keeper serves, how it fares, and that it lives (sd_notify(3))."""
-    notifier = _notifier()
-    if notifier is None:
-        return
-    watchdog: float | None = notifier.watchdog_seconds
+    notifier = Notifier()
+    watchdog = notifier.watchdog_seconds
     notifier.send("READY=1")
     said = ""
     while True:
@@ -155,13 +153,6 @@ async def _notify(keeper: Keeper) -> None:
             notifier.send(*news)
         said = status
         await asyncio.sleep(min(5.0, watchdog / 2) if watchdog else 5.0)
-
-
-def _notifier() -> Any:
-    try:
-        return import_module("mailtls.edge.sdnotify").Notifier()
-    except ImportError:
-        return None
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ class KeeperHouse:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property

@@ -11,21 +11,17 @@ import os
 import socket
 from pathlib import Path
 
+from mailtls.edge.activation import passed_sockets
 from mailtls.edge.credentials import gid_of, uid_of
 from mailtls.errors import ConfigError
 
-FIRST_PASSED = 3  # SD_LISTEN_FDS_START
 BACKLOG = 128
 
 
 def passed_socket() -> socket.socket | None:
-    """Take the socket that systemd passed to this very process; None where there is none."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "0").isdigit():
-        return None
-    if int(os.environ.get("LISTEN_FDS", "0")) < 1:
-        return None
-    os.set_inheritable(FIRST_PASSED, False)
-    return socket.socket(fileno=FIRST_PASSED)
+    """Take the socket that systemd passed to this very process; None where there is none. Raises ConfigError."""
+    passed = passed_sockets()
+    return socket.socket(fileno=passed[0].descriptor) if passed else None
 
 
 def own_socket(path: Path, daemon: str, admins: str) -> socket.socket:

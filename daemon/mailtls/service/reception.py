@@ -63,7 +63,12 @@ class Reception:
             await server.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        requester = None
+        try:
+            await self._meet(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the keeper is being stopped; asyncio would print what it was doing
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             requester = self._who(writer.get_extra_info("socket"))
             if requester is None:
@@ -109,7 +114,7 @@ class Reception:
 
     async def _follow(self, asked: Events, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send each event as it happens, until the client closes."""
-        gone = asyncio.ensure_future(reader.read(1))
+        gone = asyncio.ensure_future(_is_gone(reader))
         since = asked.since
         try:
             while not gone.done():
@@ -144,14 +149,22 @@ async def _request(reader: asyncio.StreamReader, idle: float | None) -> Asked | 
         return Reply(ok=False, refused=f"This is no request of the keeper's protocol: {what}.")
 
 
+async def _is_gone(reader: asyncio.StreamReader) -> bool:
+    """Wait until the client closes, or says something although it said that it would listen."""
+    with suppress(OSError):
+        await reader.read(1)
+    return True
+
+
 async def _tell(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(reply.model_dump_json(exclude_defaults=True).encode() + b"\n")
     await asyncio.wait_for(writer.drain(), TAKE_S)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, TimeoutError):
-        if writer.transport.get_write_buffer_size():
-            await asyncio.wait_for(writer.drain(), TAKE_S)
+    """Close when the last reply is taken; what is not taken in time is thrown away."""
+    try:
         writer.close()
         await asyncio.wait_for(writer.wait_closed(), TAKE_S)
+    except (OSError, TimeoutError):
+        writer.transport.abort()
