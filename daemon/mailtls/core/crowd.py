@@ -7,16 +7,16 @@ decided by the assembler (or by the same functions, from a cache), once for all 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
 from mailtls.core.assembler import Assembler
 from mailtls.core.cause import Cause, Outcome, Service
-from mailtls.core.dovecotlog import LoginLine, login_service, read_login
 from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Total, Verdict, verdict_of
+from mailtls.core.logincrowd import LoginCrowd
 from mailtls.core.peer import Peer, canonical_ip
 from mailtls.core.postfixlog import Program, read_smtpd
 from mailtls.core.printable import printable
@@ -37,8 +37,9 @@ class Crowd:
         self._calendar = calendar
         self._program = Program(shapes.host_and_tag.rsplit(b" ", 1)[-1])
         self._suites: dict[bytes, tuple[str | None, str | None]] = {}
-        self._login_rows: list[tuple[bytes, LoginLine, Row]] | None = None
+        self._logins = LoginCrowd(shapes.logins)
         self._settled: set[bytes] = set()
+        self._totals: Counter[Total] | None = None
 
     # --- choosing --------------------------------------------------------------------------------------------
 
@@ -47,9 +48,7 @@ class Crowd:
         found: Counter[bytes] = Counter()
         for key, (count, _, _) in self._shapes.troubles.items():
             found[_ip(key)] += count[0]
-        for ip, login, row in self._logins():
-            if login.outcome in FAILED:
-                found[ip] += row[0]
+        found.update(self._logins.failures)
         return found
 
     def settle(self, history: History, most: int | None = None) -> None:
@@ -65,6 +64,7 @@ class Crowd:
             for session, count, last in rows:
                 history.record(session, count, last)
         self._settled |= chosen
+        self._totals = None
 
     def _settle_troubles(self, history: History, chosen: set[bytes]) -> None:
         """Record failures, with the exact times of all of them: bursts and rhythms are told by those."""
@@ -86,7 +86,9 @@ class Crowd:
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Yield the verdicts of all peers that were not settled."""
         alike: dict[tuple[str, str | None, Verdict], Tally] = {}
-        for session, count, last in chain(self._troubles(), self._login_sessions(None)):
+        for session, count, last in chain(
+            self._troubles(), self._login_sessions(self._logins.by_address.keys() - self._settled)
+        ):
             if session.peer is not None:
                 key = (session.peer.ip, session.peer.name, verdict_of(session))
                 alike.setdefault(key, Tally()).add(count, session.at, last)
@@ -117,9 +119,14 @@ class Crowd:
         for row in plain.values():
             yield from self._end(row[4], row)
 
-    def totals(self) -> Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]]:
+    def totals(self) -> Counter[Total]:
         """Count the sessions of peers that were not settled: by service, outcome, cause, reason, version and cipher."""
-        found: Counter[tuple[Service, Outcome, Cause, str | None, str | None, str | None]] = Counter()
+        if self._totals is None:
+            self._totals = self._add_up()
+        return self._totals
+
+    def _add_up(self) -> Counter[Total]:
+        found: Counter[Total] = Counter()
         service = self._program.service
         for key, row in self._shapes.established.items():
             if row[0] > 0 and _ip(key) not in self._settled:
@@ -133,7 +140,7 @@ class Crowd:
                 and b" commands=0/0" not in key
             ):
                 found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
-        for login, count in self._logins_alike():
+        for login, count in self._logins.without(self._settled):
             if login.outcome is not None:
                 reason = login.reason if login.outcome in FAILED else None
                 suite = login.tls_version, login.cipher
@@ -147,7 +154,7 @@ class Crowd:
         """Count the addresses that were not settled."""
         shapes = self._shapes
         found = {_ip(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
-        found.update(ip for ip, _, _ in self._logins())
+        found.update(self._logins.by_address)
         return len(found - self._settled)
 
     # --- rows to sessions ------------------------------------------------------------------------------------
@@ -227,9 +234,9 @@ class Crowd:
             for session, _, last in self._troubles(only=key):
                 yield session, counts[kind], last
 
-    def _login_sessions(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
-        for ip, login, (count, first, last, *_) in self._logins():
-            if count > 0 and self._wanted(ip, chosen) and login.outcome is not None:
+    def _login_sessions(self, chosen: Collection[bytes]) -> Iterator[_Counted]:
+        for ip, login, (count, first, last, *_) in self._logins.of(chosen):
+            if login.outcome is not None:
                 name = canonical_ip(printable(ip.removeprefix(b"::ffff:"), 64))
                 yield (
                     Session(
@@ -239,35 +246,6 @@ class Crowd:
                     count,
                     self._moment(last, 1),
                 )  # fmt: skip
-
-    def _logins_alike(self) -> Iterator[tuple[LoginLine, int]]:
-        """The logins of peers that were not settled, those of one meaning together."""
-        meanings: dict[int, LoginLine] = {}
-        counts: Counter[int] = Counter()
-        for ip, login, row in self._logins():
-            if ip not in self._settled:
-                meanings[id(login)] = login
-                counts[id(login)] += row[0]
-        for meaning, login in meanings.items():
-            yield login, counts[meaning]
-
-    def _logins(self) -> list[tuple[bytes, LoginLine, Row]]:
-        """Address, meaning and row of all logins that mean something; read once, because there are many."""
-        if self._login_rows is None:
-            known: dict[tuple[bytes, bytes, bytes], LoginLine | None] = {}
-            self._login_rows = []
-            for key, row in self._shapes.logins.items():
-                program, word, ip, state = key.split(b"\0", 3)
-                kind = program, word, state
-                if kind in known:
-                    login = known[kind]
-                else:
-                    login = _read_login(*kind)
-                    if len(known) < 10_000:
-                        known[kind] = login
-                if login is not None:
-                    self._login_rows.append((ip, login, row))
-        return self._login_rows
 
     def _moment(self, block: int, side: int) -> datetime | None:
         return self._calendar.read(self._shapes.stamps[block][side])
@@ -309,13 +287,6 @@ class Successes:
     def peers(self) -> int:
         """Not known."""
         return 0
-
-
-def _read_login(program: bytes, word: bytes, state: bytes) -> LoginLine | None:
-    sentence = b"Login" if word == b"Login" else b"Disconnected"
-    text = b"%b-login: %b: user=<>, rip=192.0.2.1, lip=192.0.2.2, %b" % (program, sentence, state)
-    found = login_service(b"dovecot", text)
-    return read_login(*found) if found is not None else None
 
 
 def _ip(key: bytes) -> bytes:
