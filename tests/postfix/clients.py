@@ -127,10 +127,9 @@ def breaks_on_starttls(times: int = 1, *, refuses: bool = False) -> Act:
                 conversation.approach()
                 conversation.send(b"EHLO client.test\r\n")
                 heard = conversation.wait_for_close()
-        words = (
-            f"said STARTTLS, went on in plain SMTP, got {heard.hex(' ') or 'nothing'} for an answer, and was cut off"
-        )
-        return Experience(times, words if times == 1 else f"{words}; {times} times")
+        answer = f"got the bytes {heard.hex(' ')}" if heard else "got no answer"
+        words = f"said STARTTLS, went on in plain SMTP, {answer}, and was cut off"
+        return Experience(times, words if times == 1 else f"{words}; {times} times, no mail delivered")
 
     return act
 

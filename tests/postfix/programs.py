@@ -41,6 +41,12 @@ class Service:
         """Tell whether it lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def process(self) -> int:
+        """Give its number."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it; it is not ready yet."""
         who = ["--reuid", str(self.uid), "--regid", str(self.uid), "--clear-groups"] if self.uid else []

@@ -275,8 +275,10 @@ class World:
         return Server(self.postfix.address, self.postfix.ports[way_in])
 
     def offers(self, address: str, way_in: str = "smtp") -> frozenset[str]:
-        """Greet from this address, and give the keywords that are announced to it."""
+        """Greet from this address, and give the keywords that are announced to it.
+
+        It goes without QUIT: EHLO and QUIT is how a peer behaves that refuses cleartext.
+        """
         with Conversation(address, self.door(way_in)) as conversation:
             conversation.greet()
-            conversation.quit()
         return conversation.keywords
