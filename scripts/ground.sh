@@ -9,7 +9,8 @@
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/mailtls-XXXXXXXX")
-chmod 711 "$scratch" # Postfix is not root
+umask 022
+chmod 711 "$scratch" # Postfix is not root, nor is mailtlsd
 our_policy_rc_d=
 
 export DEBIAN_FRONTEND=noninteractive
@@ -59,6 +60,9 @@ install_debian() {
         return 1
     fi
 }
+
+# install_postfix: Postfix with lmdb tables; one that is installed stays as it is, with the tables that it has.
+install_postfix() { is_installed postfix || install_debian postfix postfix-lmdb; }
 
 # Once a run.
 lists_are_fresh() { [ -e "$scratch/lists" ] || { apt-get -q update && touch "$scratch/lists"; }; }
