@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from mailtls.core.history import History
@@ -10,7 +10,7 @@ from mailtls.core.session import Session
 from mailtls.ctl import output
 from mailtls.ctl.moment import read_span
 from mailtls.ctl.progress import ReadingBar
-from mailtls.edge.logfile import LogReader, read_history, read_sessions
+from mailtls.edge.logfile import LogReader, Progress, read_history, read_sessions
 
 
 class Hearer(Protocol):
@@ -22,13 +22,36 @@ class Hearer(Protocol):
         """Take sessions in the order of the log."""
 
 
-def history_of(logs: Sequence[str], since: str | None, until: str | None, most: int | None = None) -> History:
-    """Read logs into a history; of large ones only the `most` peers that fail most. ConfigError, InputError."""
+def history_of(
+    logs: Sequence[str],
+    since: str | None,
+    until: str | None,
+    most: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> History:
+    """Read logs into a history; of large ones only the `most` peers that fail most. ConfigError, InputError.
+
+    `meanwhile` is called once, when the reading is under way.
+    """
     first, last = read_span(since, until)
     with ReadingBar() as bar:
-        history, warnings = read_history(logs, since=first, until=last, progress=bar.callback, most=most)
+        progress = bar.callback if meanwhile is None else _first(meanwhile, bar.callback)
+        history, warnings = read_history(logs, since=first, until=last, progress=progress, most=most)
     _warn(warnings)
     return history
+
+
+def _first(meanwhile: Callable[[], None], callback: Progress | None) -> Progress:
+    """Make a progress callback that does something else, too, when it is called first."""
+    waiting = [meanwhile]
+
+    def progress(done: int, size: int) -> None:
+        if waiting:
+            waiting.pop()()
+        if callback is not None:
+            callback(done, size)
+
+    return progress
 
 
 def sessions_of(logs: Sequence[str], since: str | None, until: str | None) -> Iterator[Session]:

@@ -56,11 +56,12 @@ class Screen:
             color_system="standard" if self.colour else None, markup=False, emoji=False, highlight=False,
             legacy_windows=False,
         )  # fmt: skip
+        self._width = self._console.width  # Rich looks at the terminal and the environment each time
 
     @property
     def width(self) -> int:
         """Columns of a line."""
-        return self._console.width
+        return self._width
 
     def render(self, *parts: RenderableType, indent: int = 0) -> str:
         """Render the parts, one under the other; lines end in a newline and have no blanks before it."""
