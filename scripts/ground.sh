@@ -87,7 +87,7 @@ has_debian_python_packages() { [ "$(debian_release)" -ge 13 ] 2>/dev/null; }
 install_python() {
     local packages=(python3 python3-venv ca-certificates)
     ! has_debian_python_packages || packages+=(python3-pydantic python3-typer python3-rich python3-setuptools
-        python3-sqlalchemy python3-aiosqlite python3-prometheus-client)
+        python3-sqlalchemy python3-greenlet python3-aiosqlite python3-prometheus-client)
     install_debian "${packages[@]}" || refuse "$why_not"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "Python 3.11 or later is needed: $(python3 -V)"
 }
