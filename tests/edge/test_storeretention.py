@@ -211,3 +211,13 @@ async def test_bounds_hold_after_a_restart(path: Path) -> None:
         await store.commit(change(*(looked(ip, NOW + start * timedelta(seconds=1)) for ip in ips)))
         await store.close()
     assert known(path) <= 50
+
+
+@in_loop
+async def test_a_good_history_that_only_the_conduct_tells_of_counts(path: Path) -> None:
+    """All that came since the file was begun is failures, but the decider knows better."""
+    store = await opened(path)
+    await store.commit(change(failed(at=NOW - 60 * DAY), conducts={"192.0.2.7": good()}))
+    assert await store.forget(NOW, PEERS, STRANGERS) == 0
+    assert await store.forget(NOW + 341 * DAY, PEERS, STRANGERS) == 1
+    await store.close()
