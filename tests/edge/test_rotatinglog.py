@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tests.edge.rotations import Reader, Stage
 
 from mailtls.core.logposition import SPAN
+from mailtls.edge import rotatinglog
 from mailtls.edge.rotatinglog import RotatingLog
+from mailtls.edge.rotation import Sibling, siblings
 
 ACTS: dict[str, Callable[[Stage, Reader, int], object]] = {
     "write": lambda stage, _, number: stage.write(number % 4 + 1),
@@ -436,5 +438,49 @@ def test_dated_names_are_found_like_numbered_ones(stage: Stage, name: str) -> No
         stage.log.rename(stage.directory / name.format(number))
         stage.write(1)
     again(reader)
+    assert reader.lines == stage.written
+    assert reader.losses == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("regrown", [0, 3])
+def test_a_log_that_was_copied_and_truncated_before_its_first_line_was_read_is_read_in_its_copy(
+    stage: Stage, killed: bool, regrown: int
+) -> None:
+    stage.log.touch()
+    reader = Reader(stage)
+    reader.drain()
+    reader.commits.append((reader.log.position(), 0))
+    stage.write(2)
+    stage.copy_and_truncate()
+    if regrown:
+        stage.write(regrown)
+    if killed:
+        reader.kill()
+    reader.drain()
+    assert reader.lines == stage.written
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_a_rotation_in_the_middle_of_looking_around_costs_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    reader = stopped_after_some_lines(stage)
+    stage.rotate()
+    stage.write(1)
+    looked = 0
+
+    def disturbed(path: Path) -> list[Sibling]:
+        nonlocal looked
+        looked += 1
+        if looked == when:
+            for _ in range(2):
+                stage.rotate()
+                stage.write(1)
+        return siblings(path)
+
+    monkeypatch.setattr(rotatinglog, "siblings", disturbed)
+    reader.drain()
+    assert looked > 2
     assert reader.lines == stage.written
     assert reader.losses == []

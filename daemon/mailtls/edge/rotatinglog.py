@@ -29,7 +29,7 @@ from mailtls.edge import logcondition
 from mailtls.edge.growingfile import GrowingFile, LogSource, RotatedArchive, TruncatedError, kind_of
 from mailtls.edge.inotify import DIRECTORY, FILE, Identity
 from mailtls.edge.logcondition import Condition
-from mailtls.edge.rotation import Sibling, find, itself, next_after, siblings
+from mailtls.edge.rotation import Sibling, find, itself, names, next_after, siblings
 from mailtls.errors import InputError
 
 LATE = 10.0  # seconds
@@ -267,17 +267,20 @@ class RotatingLog:
             return
         if len(self._elders) >= MOST_FILES - 1:
             return  # one of them is let go first
-        log = self._open_log() if status is not None else None
+        now = self._wall()
+        beside = siblings(self.path)
+        log = self._open_log(beside) if status is not None else None
         if status is not None and log is None:
             return
-        beside = [sibling for sibling in siblings(self.path) if log is None or sibling.inode != log.identity[1]]
-        missed = next_after(self._looked, self._known(), beside)
+        others = [sibling for sibling in beside if log is None or sibling.inode != log.identity[1]]
+        missed = next_after(self._looked, self._known(), others)
+        if missed is None and log is not None:
+            self._advance_to_log(log, now)
+            return
+        if log is not None:
+            log.close()
         if missed is not None:
-            if log is not None:
-                log.close()
             self._advance_to(missed)
-        elif log is not None:
-            self._advance_to_log(log)
 
     def _advance_to(self, missed: Sibling) -> None:
         source = self._open(missed, None)
@@ -290,12 +293,8 @@ class RotatingLog:
         self._looked = max(self._looked, missed.written)
         self._push(source)
 
-    def _advance_to_log(self, log: GrowingFile) -> None:
-        present = itself(self.path)
-        if present is None or present.inode != log.identity[1]:
-            log.close()  # rotated between opening and looking around: look again
-            return
-        self._looked = self._wall()
+    def _advance_to_log(self, log: GrowingFile, now: float) -> None:
+        self._looked = now
         self._beyond = 0
         self._there = True
         self._push(log)
@@ -312,14 +311,20 @@ class RotatingLog:
         self._current = source
         self.changed = True
 
-    def _open_log(self) -> GrowingFile | None:
+    def _open_log(self, beside: list[Sibling]) -> GrowingFile | None:
+        """Open what is at the path; None where it cannot be, or was rotated meanwhile: the next look shows it all."""
         try:
-            return GrowingFile(self.path)
+            log = GrowingFile(self.path)
         except (FileNotFoundError, InputError):
-            return None  # it was replaced this very moment: look again
+            return None
         except OSError as error:
             self._say(logcondition.refused(self.name, error))
             return None
+        present = itself(self.path)
+        if present is not None and present.inode == log.identity[1] and names(siblings(self.path)) == names(beside):
+            return log
+        log.close()
+        return None
 
     def _open(self, sibling: Sibling, place: Place | None) -> LogSource | None:
         """Open a rotated file; None where it cannot be, or where the name means another file by now."""

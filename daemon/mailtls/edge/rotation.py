@@ -54,9 +54,7 @@ class Sibling:
         if self.archive:
             return True  # reading up to the place would be reading it all
         with suppress(OSError):
-            return self.size >= place.offset and place.tail.fits(
-                _span(self.path, place.offset - place.tail.length, place.tail.length)
-            )
+            return place.tail.fits(_span(self.path, place.offset - place.tail.length, place.tail.length))
         return False
 
     def file(self) -> KnownFile:
@@ -87,6 +85,11 @@ def siblings(path: Path) -> list[Sibling]:
         places.setdefault(target.parent, target.name)
     found = [sibling for directory, name in places.items() for sibling in _in_directory(directory, name)]
     return sorted(found, key=lambda sibling: sibling.written)[-MOST:]
+
+
+def names(beside: list[Sibling]) -> set[tuple[Path, int]]:
+    """Which name means which file: other than before, if something was renamed."""
+    return {(sibling.path, sibling.inode) for sibling in beside}
 
 
 def find(place: Place, beside: list[Sibling]) -> Sibling | None:
