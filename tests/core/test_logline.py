@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailtls.core.logline import LONGEST, LONGEST_JSON, LogLine, split
+from mailtls.core.logline import LONGEST, LONGEST_JSON, LogLine, split, split_unusual
 
 MESSAGE = "SSL_accept error from mx.example.net[192.0.2.1]: -1"
 TAG = "postfix/smtpd"
@@ -282,3 +282,27 @@ def test_no_line_whatever_raises(line: bytes) -> None:
 def test_a_line_that_repeats_its_head_costs_no_recursion() -> None:
     split(f"{BSD} ".encode() + b"stdout F " * 1_800)
     split(b'{"log": "' + b'{\\"log\\": ' * 1_500 + b'"}')
+
+
+@given(
+    st.sampled_from([BSD, ISO, NANO, "Nov  1 00:42:35", "2024-11-21T00:42:35+01:00", "2024-11-21T00:42:35"]),
+    st.lists(
+        st.sampled_from(
+            [" ", "mx", "mx1.example", "INFO", "Nov", "Mon", "17", "1700000000.5", BSD, ISO, "postfix/smtpd[17]:", "smtpd",
+             "[17]", ":", "[ID 1 mail.info] ", "mail.info ", "stdout F ", "|", "a:b", "x", "\t", "\x1b", "[", "]"]
+        ),
+        max_size=8,
+    ),
+)  # fmt: skip
+def test_the_usual_form_is_read_as_the_other_patterns_read_it(stamp: str, pieces: list[str]) -> None:
+    line = (stamp + " " + "".join(pieces)).encode()
+    assert split(line) == split_unusual(line)
+
+
+@pytest.mark.parametrize("stamp", [BSD, ISO])
+@pytest.mark.parametrize("host", ["mx", "mx-1.example.org", "INFO", "1mx", "mx:", "Nov", "x_y"])
+@pytest.mark.parametrize("tag", ["postfix/smtpd[17]: ", "postfix/smtpd[17]:", "dovecot: ", "smtpd[x]: ", "a/b/c[1]: "])
+def test_the_usual_form_is_read_so_with_every_host_and_tag(stamp: str, host: str, tag: str) -> None:
+    for text in ("connect from a[192.0.2.1]", "", "[ID 7 mail.info] connect", " x"):
+        line = f"{stamp} {host} {tag}{text}".encode()
+        assert split(line) == split_unusual(line)

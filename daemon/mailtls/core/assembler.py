@@ -23,6 +23,7 @@ from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.history import STATEMENTS, Lines, Statement, StatementKind
 from mailtls.core.logins import Logins
 from mailtls.core.logline import LogLine, split
+from mailtls.core.marker import has_marker
 from mailtls.core.postfixlog import Program, read_postscreen, read_smtpd, read_tlsproxy
 from mailtls.core.printable import printable
 from mailtls.core.process import Process
@@ -33,18 +34,6 @@ from mailtls.core.stamp import Calendar
 PROCESSES = 20_000
 ENDPOINTS = 5_000
 _PROGRAMS = 4096
-
-# A line that holds one of these and is not accepted by the grammar is counted as unknown (docs/report.md).
-MARKERS = (
-    b"SSL_accept error",
-    b"SSL_accept()",
-    b"TLS library problem",
-    b"TLS connection established from",
-    b"starttls=",
-    b"TLS handshak",
-    b"disabling TLS support",
-    b"No server certs available",
-)
 
 
 class Assembler:
@@ -119,7 +108,7 @@ class Assembler:
     def _count(self, raw: bytes, understood: bool) -> None:
         if understood:
             self.lines.understood += 1
-        elif any(marker in raw for marker in MARKERS):
+        elif has_marker(raw):
             self.lines.unknown += 1
         else:
             self.lines.ignored += 1

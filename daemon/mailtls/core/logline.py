@@ -49,6 +49,12 @@ _TAG = rb"([^\s:\[\]|]{1,120})(?:\[(\d{1,10})\])?:(?:[ \t]|$)"
 _HOST_AND_TAG = re.compile(
     rb"([^\s\[\]]{0,254}[^\s\[\]:]) {1,8}(?:\d{1,9} |(?:mail|daemon|user|local\d)\.[a-z]{3,7} )?" + _TAG
 )
+# What nearly every line is: rsyslog's two forms, one host, one tag with a pid. The other patterns read it alike, in ten
+# times as long; a host that begins with a letter and has no colon cannot be a second stamp.
+_USUAL = re.compile(
+    rb"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) "
+    rb"(([A-Za-z][\w.-]{0,254}) ([^\s:\[\]|]{1,120})\[\d{1,10}\]): "
+)
 _STREAMS = (b"stdout F ", b"stderr F ", b"stdout P ", b"stderr P ")
 _SEVERITIES = frozenset((b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERR", b"ERROR", b"CRIT", b"ALERT"))
 _TAG_ALONE = re.compile(_TAG)
@@ -67,6 +73,14 @@ def split(line: bytes) -> LogLine | None:
     """Take one line apart (without its line end); None where no header form fits."""
     if len(line) > LONGEST and not line.startswith(b"{"):
         line = line[:LONGEST]
+    usual = _USUAL.match(line)
+    if usual is not None and usual[3] not in _SEVERITIES and not line.startswith(b"[ID ", usual.end()):
+        return LogLine(usual[1], usual[2], usual[4], line[usual.end() :])
+    return split_unusual(line)
+
+
+def split_unusual(line: bytes) -> LogLine | None:
+    """Take a line of any form apart."""
     match = _HEAD.match(line)
     if match is None:
         if line.lstrip()[:1] == b"{":

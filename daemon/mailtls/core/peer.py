@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
+
+_ADDRESSES = 8192  # spellings that are remembered: a busy server hears most of its peers often
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Peer:
         return f"{self.name}[{self.ip}]" if self.name else f"[{self.ip}]"
 
 
+@lru_cache(_ADDRESSES)
 def canonical_ip(text: str) -> str:
     """Spell an address as Postfix does in look-up keys; text that is no address comes back as it is.
 
@@ -36,6 +40,7 @@ def canonical_ip(text: str) -> str:
     return str(address)
 
 
+@lru_cache(_ADDRESSES)
 def is_address(text: str) -> bool:
     """Tell whether the text is an IPv4 or IPv6 address (redacted logs hold `x.x.x.x`, Postfix prints `unknown`)."""
     try:
