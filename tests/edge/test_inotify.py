@@ -179,3 +179,23 @@ def test_closing_gives_the_descriptor_back_and_wakes_the_waiter() -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
     asyncio.run(play())
+
+
+async def test_a_flood_of_writes_wakes_once_in_a_while_and_the_last_of_them_too(tmp_path: Path) -> None:
+    """Each wake of a reader costs its writer time; what is written meanwhile is told at the end of the rest."""
+    log, rings = tmp_path / "mail.log", 0
+    log.touch()
+    wakeup = Wakeup(rest=0.05)
+    wakeup.watch(place(log))
+    with log.open("ab", buffering=0) as file:
+        file.write(b"first\n")
+        await asyncio.wait_for(wakeup.wait(PATIENCE), PATIENCE)
+        assert wakeup.take() is not None, "one line alone is told at once"
+        for _ in range(200):
+            file.write(b"line\n")
+            await asyncio.sleep(0)
+            rings += wakeup.take() is not None
+    assert rings < 60
+    await wakeup.wait(1)
+    assert wakeup.take() is not None or rings, "and the last of many"
+    wakeup.close()

