@@ -70,6 +70,7 @@ class KeeperHouse:
             f'root = "{self.root}"\n[users]\ndaemon = "{DAEMON_UID}"\nadmins = "{ADMINS_GID}"\n'
             f'[postfix]\ntable_type = "{KIND}"\n{settings}'
         )
+        self.words = self.root / "keeper.log"
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> KeeperHouse:
@@ -80,8 +81,6 @@ class KeeperHouse:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            if process.stderr is not None:
-                process.stderr.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     @property
@@ -114,12 +113,11 @@ class KeeperHouse:
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """Start the keeper and return when it answers."""
-        process = subprocess.Popen(
-            self.command(), stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
-        )  # fmt: skip
+        with self.words.open("a") as words:
+            process = subprocess.Popen(self.command(), stderr=words, text=True, env={**os.environ, **environment})
         self.processes.append(process)
         wait_until(lambda: process.poll() is not None or self._answers())
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, self.words.read_text()
         return process
 
     def _answers(self) -> bool:

@@ -89,7 +89,7 @@ class Ledger:
         try:
             if self._on_disk() != self._seen:
                 self._read()
-        except BaseException:
+        except StoreError:
             self.release()
             raise
         return True

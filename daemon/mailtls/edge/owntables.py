@@ -17,6 +17,7 @@ from mailtls.core.discardtable import (
     OwnEntries,
     OwnRule,
     OwnTable,
+    apart,
     parse_own_cidr,
     parse_own_tables,
     within_networks,
@@ -57,7 +58,7 @@ class OwnTables:
         if not self._tables:
             return NOTHING
         self._forget_what_changed()
-        hosts, networks = _apart(waived)
+        hosts, networks = apart(waived)
         rules: tuple[OwnRule, ...] = ()
         if networks:
             rules = self._listed_rules()
@@ -89,11 +90,6 @@ class OwnTables:
         if now != self._seen:
             self._seen, self._keys, self._rules = now, None, None
             self._answers.clear()
-
-
-def _apart(waived: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    waived = tuple(waived)
-    return tuple(each for each in waived if "/" not in each), tuple(each for each in waived if "/" in each)
 
 
 def _rules(table: OwnTable) -> tuple[OwnRule, ...]:

@@ -155,7 +155,7 @@ class PostTables:
     def _built(self, wanted: DiscardTables, held: DiscardTables | None) -> Path:
         """Build the host table beside the present one, on the disk; give its path."""
         self._clear_away()
-        changed, gone = _difference(wanted.hosts, held.hosts) if held is not None else ({}, ())
+        changed, gone = _difference(wanted.hosts, held.hosts) if held is not None else ({}, set())
         name = f"{self.kind}:{self.directory / HOSTS}.new"
         beside = self.directory / f"{HOSTS}.new{SUFFIX[self.kind]}"
         if held is not None and len(changed) + len(gone) <= FEW:
@@ -183,11 +183,12 @@ class PostTables:
                 (self.directory / left).unlink()
 
 
-def _difference(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    changed = {ip: words for ip, words in wanted.items() if held.get(ip) != words}
-    if len(held) + len(changed) == len(wanted):
-        return changed, ()  # most often: something new, and all else as it was
-    return changed, tuple(ip for ip in held if ip not in wanted)
+def _difference(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """Give what is new or changed, and which keys are gone."""
+    fresh = wanted.keys() - held.keys()
+    if len({*wanted.values(), *held.values()}) > 1:
+        fresh = {ip for ip, words in wanted.items() if held.get(ip) != words}
+    return {ip: wanted[ip] for ip in fresh}, held.keys() - wanted.keys()
 
 
 def _signature(path: Path) -> Signature:

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailtls.core.discardtable import EMPTY, DiscardTables, discard_tables, still_standing
+from mailtls.core.discardtable import EMPTY, DiscardTables, apart, discard_tables, still_standing
 from mailtls.edge.owntables import OwnTables
 from mailtls.edge.posttable import PostTables
 from mailtls.errors import PostfixError
@@ -57,16 +57,16 @@ class CleartextRemedy:
         return Brought(frozenset(unproved), wanted.fault)
 
     def _wanted(self, waived: tuple[str, ...]) -> _Wanted:
-        networks = frozenset(peer for peer in waived if "/" in peer)
+        hosts, networks = apart(waived)
         opaque = self.opaque() if networks else None
-        shown = tuple(peer for peer in waived if "/" not in peer) if opaque is not None else waived
+        shown = hosts if opaque is not None else waived
         try:
             tables = discard_tables(shown, self._keywords, self._own.entries(shown))
         except PostfixError as error:
             return self._without_the_operators(waived, shown, error)
         if opaque is None:
             return _Wanted(tables)
-        return _Wanted(tables, networks, _beside_opaque(networks, opaque))
+        return _Wanted(tables, frozenset(networks), _beside_opaque(networks, opaque))
 
     def _without_the_operators(self, waived: tuple[str, ...], shown: tuple[str, ...], error: PostfixError) -> _Wanted:
         """Only take away: nobody knows what else Postfix hides from a new peer."""
@@ -84,7 +84,7 @@ def _keys(peer: str) -> tuple[str, ...]:
     return str(network[0]), str(network[-1])
 
 
-def _beside_opaque(networks: frozenset[str], table: str) -> str:
+def _beside_opaque(networks: tuple[str, ...], table: str) -> str:
     return (
         f"{', '.join(sorted(networks)[:3])}: not live, because your own table {table} cannot be listed; allow the "
         "addresses one by one."
