@@ -29,7 +29,7 @@ from .certificates import Certificate, KeyType, make_certificate
 from .configuration import ADDRESS, WAYS_IN, Settings, main_cf, master_cf
 
 MASTER = Path("/usr/lib/postfix/sbin/master")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SPOOL = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")
 
 # Runs when the pipe from us closes. (PR_SET_PDEATHSIG would not do: the kernel forgets it when the master
