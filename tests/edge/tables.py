@@ -43,3 +43,9 @@ def tables_in(root: Path, kind: str = KIND) -> PostTables:
     if not place.parent.exists():
         private_place(root)
     return PostTables(place, root, kind, Postmap(root / "postmap"))
+
+
+def unchanged(path: Path) -> tuple[int, int, int]:
+    """Give what stays as long as nobody writes to a file or replaces it; reading it changes its access time."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.edge.tables import KIND, KINDS, needs, tables_in
+from tests.edge.tables import KIND, KINDS, needs, tables_in, unchanged
 
 from mailtls.core.discardtable import EMPTY, DiscardTables
 from mailtls.edge import posttable as module
@@ -61,10 +61,10 @@ def test_any_change_leads_from_any_table_to_any_other(
 def test_putting_what_is_there_touches_no_file(tmp_path: Path) -> None:
     tables = tables_in(tmp_path)
     tables.put(BOTH)
-    before = [path.stat() for path in (tables.hosts, tables.networks)]
+    before = [unchanged(path) for path in (tables.hosts, tables.networks)]
     assert not tables.put(BOTH)
     assert not tables_in(tmp_path).put(BOTH), "after a restart neither"
-    assert [path.stat() for path in (tables.hosts, tables.networks)] == before
+    assert [unchanged(path) for path in (tables.hosts, tables.networks)] == before
 
 
 def test_every_change_renames_the_host_table_so_that_smtpd_reads_both(tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_the_boot_makes_what_is_missing_and_touches_nothing_valid(tmp_path: Path
     tables.put(BOTH)
     missing, valid = (tables.hosts, tables.networks) if which == "hosts" else (tables.networks, tables.hosts)
     missing.unlink()
-    before = valid.stat()
+    before = unchanged(valid)
     assert len(tables_in(tmp_path).ensure()) == 1
-    assert valid.stat() == before
+    assert unchanged(valid) == before
     held = tables_in(tmp_path).held()
     assert held == (DiscardTables({}, BOTH.networks) if which == "hosts" else DiscardTables(BOTH.hosts, ()))
 
