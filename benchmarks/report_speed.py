@@ -4,15 +4,18 @@
     benchmarks/report_speed.py [--size 1g] [--pairs 5] [--ts bsd|iso|mixed] [--log FILE] [--json] [--stages]
 
 Makes the log with ../shared/perf/gen.py (or takes --log), then runs both ways in turn, so that a busy machine slows
-both, and prints medians and their ratio; figures of one run, no test. Memory is the largest resident set of any one
-process, and the sum of both processes' at their largest. With --stages: the share of time of each stage, by a profile
-of one process. Without stringzilla in the environment this is the way with Debian's packages only.
+both, and prints medians and their ratio; figures of one run, no test. The ratio of wall clock times needs an idle
+machine with two cores: both ways are several processes. The ratio of processor seconds (user and system, all
+processes) holds better beside other work. Memory is the largest resident set of any one process, and the sum of both
+processes' at their largest. With --stages: the processor time of each stage in one process. Without stringzilla in the
+environment this is the way with Debian's packages only. The program runs from compiled files, as an installed one does.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import io
 import os
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,11 +38,14 @@ egrep "TLS connection established from.*with cipher" "$1" | awk '{printf("%s %s 
 """
 
 
-def seconds(command: list[str]) -> float:
-    """Run it with its output thrown away; return the seconds it took."""
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Run it with its output thrown away; return the seconds it took, and those of the processors."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def resident(pid: int) -> int:
@@ -65,35 +72,55 @@ def memory(command: list[str]) -> tuple[int, int]:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024, together // 1024
 
 
-def stages(log: str) -> None:
-    """Print the share of each stage in one process."""
-    import cProfile
-    import pstats
+STAGES = (
+    ("mailtls.edge.halves", None, "places_of", "finding blocks"),
+    ("mailtls.core.shape", "Shapes", "begin_block", "counting lines"),
+    ("mailtls.core.marks", "Marker", "_find_logins", "logins of Dovecot"),
+    ("mailtls.core.marks", "Marker", "_find_failures", "lines of failures and odd lines"),
+    ("mailtls.core.skim", "Skim", "_find_failures", "failures put together, with both above"),
+    ("mailtls.core.skim", "Skim", "_count_successes", "successes by version and cipher"),
+    ("mailtls.core.skim", "Skim", "_count_ends", "ends of sessions"),
+    ("mailtls.core.follower", "Follower", "follow", "sessions of the listed peers"),
+    ("mailtls.edge.bulk", "Bulk", "_first_pass", "FIRST PASS, with reading"),
+    ("mailtls.edge.bulk", "Bulk", "_second_pass", "SECOND PASS, with reading"),
+    ("mailtls.edge.bulk", "Bulk", "_take", "verdicts of the listed peers"),
+    ("mailtls.core.diagnosis", None, "diagnose", "diagnosis"),
+    ("mailtls.ctl.output", None, "write", "printing"),
+)
 
-    from mailtls.edge import halves
+
+def stages(log: str) -> None:
+    """Print the share of processor time of each stage in one process."""
+    from mailtls import ctl
+    from mailtls.edge import bulk, halves
 
     halves.SPLIT = 1 << 62
-    from mailtls import ctl
-
-    names = {
-        "find_failures": "first pass: failures, Dovecot, odd lines",
-        "count_successes": "second pass: successes, ends of sessions",
-        "settle_these": "sessions of the peers listed",
-        "diagnose": "diagnosis",
-        "begin_block": "counting lines",
-        "_pieces": "reading",
-        "_pieces_of_report": "printing",
-        "write": "printing",
-    }
-    profile = cProfile.Profile()
+    spent: dict[str, float] = {}
+    for module_name, owner_name, name, words in STAGES:
+        module = importlib.import_module(module_name)
+        owner = module if owner_name is None else getattr(module, owner_name)
+        setattr(owner, name, timed(getattr(owner, name), words, spent))
+    bulk.places_of = halves.places_of
+    start = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        profile.runcall(ctl.run, ["report", log])
-    stats = pstats.Stats(profile)
-    whole = stats.total_tt  # type: ignore[attr-defined]
-    print("\nshare of time, one process (a profile: calls weigh more than they do):")
-    for (_, _, name), (_, _, _, cumulative, _) in stats.stats.items():  # type: ignore[attr-defined]
-        if name in names and cumulative > whole / 200:
-            print(f"  {cumulative / whole:6.1%}  {names[name]} ({name})")
+        ctl.run(["report", log])
+    whole = time.process_time() - start
+    print(f"\nshare of processor time, one process, {whole:.2f} s:")
+    for *_, words in STAGES:
+        print(f"  {spent.get(words, 0) / whole:6.1%}  {words}")
+
+
+def timed(function: Callable[..., object], words: str, spent: dict[str, float]) -> Callable[..., object]:
+    """Add the processor time of every call to `spent`."""
+
+    def run(*arguments: object, **named: object) -> object:
+        start = time.process_time()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[words] = spent.get(words, 0.0) + time.process_time() - start
+
+    return run
 
 
 def main() -> None:
@@ -107,6 +134,8 @@ def main() -> None:
     options.add_argument("--stages", action="store_true")
     order = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="mailtls-benchmark-") as directory:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(directory, "compiled")
         log = order.log or os.path.join(directory, "mail.log")
         if not order.log:
             made = [sys.executable, str(GENERATOR), "--size", order.size, "--seed", "1", "--ts", order.ts, log]
@@ -114,13 +143,18 @@ def main() -> None:
         ours = [sys.executable, "-m", "mailtls.ctl", "report", *(["--format", "json"] if order.json else []), log]
         pipelines = ["bash", "-c", PIPELINES, "-", log]
         seconds(["cat", log])
+        seconds(ours)
         pairs = [(seconds(pipelines), seconds(ours)) for _ in range(order.pairs)]
-        them, us = (statistics.median(side) for side in zip(*pairs, strict=True))
+        them, us, cpu_them, cpu_us = (
+            statistics.median(pair[way][unit] for pair in pairs) for unit in (0, 1) for way in (0, 1)
+        )
         fast = importlib.util.find_spec("stringzilla") is not None
         print(f"log: {Path(log).stat().st_size / 2**20:.0f} MB, {order.ts} stamps; {order.pairs} pairs, medians")
         print(f"python {sys.version.split()[0]}, stringzilla: {'yes' if fast else 'no (Debian packages only)'}")
-        print(f"pipelines {them:6.2f} s")
-        print(f"report    {us:6.2f} s   ratio {us / them:.2f}")
+        print(f"others at work: load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, our own included")
+        print(f"pipelines {them:6.2f} s   processors {cpu_them:6.2f} s")
+        print(f"report    {us:6.2f} s   processors {cpu_us:6.2f} s")
+        print(f"ratio     {us / them:6.2f}     processors {cpu_us / cpu_them:6.2f}")
         largest, together = memory(ours)
         print(f"memory: {largest} MB the largest process, {together} MB all processes together")
         if order.stages:
