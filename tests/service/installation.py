@@ -193,12 +193,12 @@ class Installation:
             return status is not None and status.sources[0].state == "following"
         return False
 
-    def until(self, holds: Callable[[], bool], what: str = "it holds") -> None:
+    def until(self, holds: Callable[[], bool], what: str = "it holds", patience_s: float = PATIENCE_S) -> None:
         """Wait until this is so; if it never is, show what the programs said."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not holds():
             if time.monotonic() > deadline:
-                raise AssertionError(f"not so within {PATIENCE_S:.0f} s: {what}\n{self.said.read_text()[-4000:]}")
+                raise AssertionError(f"not so within {patience_s:.0f} s: {what}\n{self.said.read_text()[-4000:]}")
             time.sleep(0.02)
 
     # --- asking ----------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def waits_until_it_knows(self, ip: str, sessions: int = 1) -> None:
+    def waits_until_it_knows(self, ip: str, sessions: int = 1, patience_s: float = 3 * PATIENCE_S) -> None:
         """Wait until mailtlsd has counted so many sessions of this peer: all that stands before them was read."""
 
         def known() -> bool:
@@ -249,7 +249,7 @@ class Installation:
                 return bool(answer.peers) and sum(peer.sessions for peer in answer.peers or ()) >= sessions
             return False
 
-        self.until(known, f"{ip} is known")
+        self.until(known, f"{ip} is known", patience_s)
 
 
 async def _once(asked: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 from mailtls.core.keeperprotocol import Grant
 from mailtls.core.level import Level
 
-from .installation import Installation, installed, trial
+from .installation import Installation, installed, reported, trial
 from .traffic import Traffic
 from .world import Keeper, Server, World, listening, running
 
@@ -83,3 +84,29 @@ def test_mailtlsd_killed_fifty_times_counts_every_session_once() -> None:
         assert {f"192.0.2.{number + 1}" for number in range(20)} <= standing.keys()
         assert place.waivers_told() == standing.keys(), "mailtlsd tells the keeper's list"
         assert not daemon.is_over and not keeper.is_over
+
+
+@trial
+def test_what_the_log_grew_by_while_mailtlsd_was_down_is_counted_as_report_counts_it() -> None:
+    megabytes = int(os.environ.get("MAILTLS_TRIAL_MB", "10"))
+    with installed() as place:
+        daemon = place.daemon()
+        place.until(place.has_begun, "the place where the log was begun is kept")
+        daemon.kill()
+        traffic = Traffic(place.log, seed=3)
+        for half in range(2):
+            while place.log.stat().st_size < megabytes * 500_000:
+                traffic.write(5_000)
+            if not half:
+                traffic.rotate()
+        traffic.finish(SENTINEL)
+        logs = sorted(place.log.parent.iterdir(), key=lambda log: log.stat().st_mtime)
+        place.born("mailtlsd")
+        place.waits_until_it_knows(SENTINEL)
+        counted = reported(*logs)
+        assert {
+            ip: Counter(sessions=of["sessions"], failures=of["failures"]) for ip, of in known_to(place).items()
+        } == counted
+        assert {ip: of["sessions"] for ip, of in counted.items()} == {
+            ip: of["sessions"] for ip, of in traffic.counted.items()
+        }
