@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -73,6 +74,27 @@ def test_it_listens_with_the_mode_of_its_group_and_leaves_no_socket(path: Path) 
     ours.close()
     assert not path.exists()
     ours.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to any group")
+def test_a_group_that_the_directory_gives_needs_no_right_to_give_files_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    os.chown(path.parent, -1, 12345)
+    path.parent.chmod(0o2755)
+    monkeypatch.setattr(os, "chown", refuse)
+    ours = SocketFile(path, "mailtlsd", "12345")
+    ours.open()
+    assert path.stat().st_gid == 12345
+    ours.close()
+    assert caplog.text == ""
+    SocketFile(path, "mailtlsd", "54321").open()
+    assert "could not be given to group 54321" in caplog.text
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 def test_it_can_be_opened_again(path: Path) -> None:

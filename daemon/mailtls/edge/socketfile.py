@@ -111,12 +111,14 @@ class SocketFile:
         except KeyError:
             LOG.warning("%s: there is no group %s: only root and this user may ask", self.path, self._group)
             return
+        if self.path.stat().st_gid == number:
+            return  # by its directory's set-group-id bit (tmpfiles.d), which needs no right to give files away
         try:
             os.chown(self.path, -1, number)
         except PermissionError:
             LOG.warning(
-                "%s: could not be given to group %s: only root and this user may ask; this user must be a member, "
-                "which the systemd unit sees to",
+                "%s: could not be given to group %s: only root and this user may ask; see to it that the directory has "
+                "that group and the mode 2755: systemd-tmpfiles --create mailtls.conf",
                 self.path,
                 self._group,
             )
