@@ -33,8 +33,8 @@ def own_socket(path: Path, daemon: str, admins: str) -> socket.socket:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
         listening.bind(str(beside))
+        beside.chmod(0o660)  # before it is given away: after that it would take another capability
         os.chown(beside, owner if owner is not None else -1, group if group is not None else -1)
-        beside.chmod(0o660)
         listening.listen(BACKLOG)
         beside.rename(path)
     except OSError as error:
