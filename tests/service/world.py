@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mailtls.service.metrics import Metrics
-
 from core.screenplay import policy
 from ctl.parties import Keeper, listening
 from mailtls.core.livedecider import LiveDecider
@@ -21,6 +19,7 @@ from mailtls.service.answers import Answers
 from mailtls.service.desk import Desk
 from mailtls.service.keeperlink import KeeperLink
 from mailtls.service.memory import Memory
+from mailtls.service.metrics import Metrics
 from mailtls.service.watcher import Watcher
 
 POLICY = """

@@ -153,13 +153,13 @@ def test_mailtlsd_reads_the_log_that_only_group_adm_may_read(machine: Machine) -
 
 
 def test_mailtlsd_reads_the_journal(machine: Machine) -> None:
-    machine.script("cp /etc/mailtls/mailtls.toml /root/kept")
+    machine.script("cp /etc/mailtls/mailtls.toml /var/tmp/kept")
     machine.write("/etc/mailtls/mailtls.toml", "[log]\nfiles = []\njournal = true\n")
     machine.run("systemctl", "restart", DAEMON)
     assert [source["source"] for source in machine.control("status")["mailtlsd"]["sources"]] == ["journal"]
     log(machine, "192.0.2.10")
     machine.until(lambda: is_known(machine, "192.0.2.10"), "a peer from the journal")
-    machine.script("cat /root/kept >/etc/mailtls/mailtls.toml; systemctl restart mailtlsd")
+    machine.script("cat /var/tmp/kept >/etc/mailtls/mailtls.toml; systemctl restart mailtlsd")
 
 
 def test_prometheus_is_answered(machine: Machine) -> None:
@@ -175,13 +175,13 @@ def page(machine: Machine, path: str) -> str:
 def test_a_broken_policy_is_refused_at_reload_and_the_former_one_stays(machine: Machine) -> None:
     policy = "/etc/mailtls/policies/default.toml"
     pids = [machine.shows(unit, "MainPID") for unit in (DAEMON, KEEPER)]
-    machine.script(f"cp {policy} /root/kept; echo 'actoin = \"ignore\"' >>{policy}")
+    machine.script(f"cp {policy} /var/tmp/kept; echo 'actoin = \"ignore\"' >>{policy}")
     machine.run("systemctl", "reload", DAEMON, KEEPER)
     machine.until(lambda: "policy" in faults(machine, "mailtlsd"), "mailtlsd says what is wrong with the policy")
     machine.until(lambda: "policy" in faults(machine, "keeper"), "the keeper says what is wrong with the policy")
     assert "actoin" in faults(machine, "mailtlsd")["policy"]
     allow(machine)
-    machine.script(f"cat /root/kept >{policy}")
+    machine.script(f"cat /var/tmp/kept >{policy}")
     machine.run("systemctl", "reload", DAEMON, KEEPER)
     for who in ("mailtlsd", "keeper"):
         machine.until(lambda who=who: faults(machine, who) == {}, f"{who} is content")  # type: ignore[misc]
@@ -194,13 +194,13 @@ def faults(machine: Machine, who: str) -> dict[str, str]:
 
 def test_a_policy_that_is_broken_at_the_start_is_one_sentence_and_no_endless_starting(machine: Machine) -> None:
     machine.script(
-        "systemctl stop mailtlsd; cd /etc/mailtls/policies; cp default.toml /root/kept; echo x >default.toml"
+        "systemctl stop mailtlsd; cd /etc/mailtls/policies; cp default.toml /var/tmp/kept; echo x >default.toml"
     )
     assert machine.run("systemctl", "start", DAEMON, check=False).returncode != 0
     assert machine.shows(DAEMON, "ActiveState") == "failed"
     assert machine.shows(DAEMON, "NRestarts") == "0"
     assert machine.run("mailtlsd", "--check", check=False).returncode == 2
-    machine.script("cat /root/kept >/etc/mailtls/policies/default.toml")
+    machine.script("cat /var/tmp/kept >/etc/mailtls/policies/default.toml")
     said = machine.journal(DAEMON)
     assert "/etc/mailtls/policies/default.toml, line 1" in said
     assert "Traceback" not in said
