@@ -270,6 +270,7 @@ async def test_conducts_of_many_are_found_in_one_go(path: Path) -> None:
     await store.commit(change(conducts={ip: good(ip) for ip in ips}))
     found = await store.conducts([*ips, "unknown", "192.0.2.99"])
     assert {ip: conduct.name for ip, conduct in found.items()} == {ip: ip for ip in ips}
+    assert {peer.ip: peer.name for peer in await store.peers(limit=5000)} == {ip: ip for ip in ips}
     await store.close()
 
 

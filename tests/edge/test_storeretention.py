@@ -221,3 +221,30 @@ async def test_a_good_history_that_only_the_conduct_tells_of_counts(path: Path) 
     assert await store.forget(NOW, PEERS, STRANGERS) == 0
     assert await store.forget(NOW + 341 * DAY, PEERS, STRANGERS) == 1
     await store.close()
+
+
+@in_loop
+async def test_a_stranger_is_not_remembered_longer_than_anybody(path: Path) -> None:
+    store = await opened(path)
+    await store.commit(change(looked(at=NOW - 20 * DAY)))
+    assert await store.forget(NOW, 10 * DAY, STRANGERS) == 1
+    await store.close()
+
+
+@in_loop
+async def test_a_decision_about_a_network_outlives_the_peer_whose_address_begins_it(path: Path) -> None:
+    store = await opened(path)
+    decided = [decision("192.0.2.0"), decision("192.0.2.0/24", Action.WITHDRAW)]
+    await store.commit(change(looked("192.0.2.0", NOW - 60 * DAY), decisions=decided))
+    assert await store.forget(NOW, PEERS, STRANGERS) == 1
+    assert [step.ip for step in await store.history()] == ["192.0.2.0/24"]
+    await store.close()
+
+
+@in_loop
+async def test_what_was_done_stays_however_much_it_is(path: Path) -> None:
+    store = await opened(path, Bounds(peers=100, strangers=100, decisions=10))
+    done = [decision(ip, Action.WAIVE) for ip in addresses(30)]
+    await store.commit(change(decisions=[*done, decision(action=Action.PROPOSE), decision()]))
+    assert [step.action for step in await store.history()] == [Action.WAIVE] * 30
+    await store.close()
