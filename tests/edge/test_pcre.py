@@ -34,7 +34,7 @@ GATHERED = [
     marks._LOGINS,
     skim._ESTABLISHED,
     skim._ENDS,
-    (follower.lines_of(ADDRESSES, 12), b"%b\0%b\n"),
+    (follower.lines_of(ADDRESSES, 12), b"\0%b\0%b\n"),
     (follower.sessions_of(16), b"%b\0%b%b\n"),
     (rb"(?<=(\d))(a)?b", b"<%b$1%b>"),
 ]

@@ -12,8 +12,9 @@ from mailtls.core.search import PLAIN, Search, one_of
 from mailtls.core.shape import LAST, Row, Shapes, delivered
 from mailtls.core.sieve import SHAPES
 
-_WINDOW = 384  # bytes from a line's beginning to the end of its client's address; longer ones are strangers' words
-_PADDING = b"\n" * _WINDOW
+# Bytes from a line's beginning to the end of its client's address: nearly always, and at most (RFC 3164 and 1035:
+# stamp, host, tag, Postfix's words, name and address). What is further on in its line are a stranger's words.
+_NEAR, _FAR = 192, 640
 _MOST = 2_000  # addresses in a pattern; of more every line is looked at
 
 
@@ -25,15 +26,14 @@ class Follower:
         self.left_out = 0
         self._addresses = addresses
         any_of = one_of(list(addresses)) if len(addresses) <= _MOST else rb"[^]\n]++"
-        self._lines = search.gatherer(lines_of(any_of, _WINDOW), b"%b\0%b\n")
+        self._lines = {window: search.gatherer(lines_of(any_of, window), b"\0%b\0%b\n") for window in (_NEAR, _FAR)}
         self._sessions = search.gatherer(sessions_of(stamp_width), b"%b\0%b%b\n")
 
     def follow(self, block: bytes, number: int) -> None:
         """Take one block of whole lines."""
-        first = block.find(b"\n", _WINDOW) + 1 or len(block)  # so much is needed before what is found
-        lines = self._lines(_PADDING + block[:first])[1] + self._lines(block, first)[1]
-        keys = self._sessions(lines)[1].split(b"\n")
-        keys.pop()
+        asked, keys = self._keys(block, _NEAR)
+        if len(keys) < asked:
+            _, keys = self._keys(block, _FAR)
         rows = self.rows
         for key in keys:
             row = rows.get(key)
@@ -44,6 +44,16 @@ class Follower:
                 rows[key] = [1, number, number, 0, key]
             else:
                 self.left_out += 1
+
+    def _keys(self, block: bytes, window: int) -> tuple[int, list[bytes]]:
+        """How many lines name these addresses, and the keys of those whose beginning is so near."""
+        gather = self._lines[window]
+        first = block.find(b"\n", window) + 1 or len(block)  # so much is needed before what is found
+        some, head = gather(b"\n" * window + block[:first])
+        more, rest = gather(block, first)
+        keys = self._sessions(head + rest)[1].split(b"\n")
+        keys.pop()
+        return some + more, keys
 
     def join(self, rows: dict[bytes, Row], left_out: int) -> None:
         """Add what was counted of the part of the log that follows this one."""
@@ -83,8 +93,11 @@ def lines_of(addresses: bytes, window: int) -> bytes:
 
 
 def sessions_of(stamp_width: int) -> bytes:
-    """Write the pattern of what `lines_of` gathered: each window ends with a line that has its own header in front."""
+    """Write the pattern of what `lines_of` gathered: each window ends with a line that has its own header in front.
+
+    A window begins anywhere in a line: the NUL before it tells that from the beginning of a line.
+    """
     return (
-        rb"\n[^\n]{%d}([^]\n[]*+)\[\d{1,7}\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
+        rb"\n[^\n\x00]{%d}([^]\n\x00[]*+)\[\d{1,7}\]: (?:Anonymous |Untrusted |Trusted |Verified )?"
         rb"((?:disconnect|TLS connection established) from [^[\n]++\[[^]\n]*+\])\x00([^\n]*+)" % stamp_width
     )

@@ -1,0 +1,86 @@
+"""The follower counts the sessions of the addresses it was told, and of nobody else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailtls.core import follower
+from mailtls.core.follower import Follower
+
+HEAD = "Nov 20 10:00:00 mx1 postfix/smtpd[77]: "
+SUITE = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"
+LONGEST = ".".join(["a" * 60] * 4)  # of a name, RFC 1035
+
+
+def followed(*lines: str, addresses: tuple[bytes, ...] = (b"192.0.2.1",)) -> Follower:
+    found = Follower(16, frozenset(addresses))
+    found.follow("".join(f"{line}\n" for line in lines).encode(), 0)
+    return found
+
+
+def rows_of(found: Follower) -> dict[bytes, int]:
+    return {key: row[0] for key, row in found.rows.items()}
+
+
+@given(before=st.integers(0, 30), behind=st.integers(0, 30), name=st.sampled_from(["a.example", "unknown", LONGEST]))
+def test_a_line_is_found_wherever_it_stands_in_its_block(before: int, behind: int, name: str) -> None:
+    other = f"{HEAD}connect from b.example[192.0.2.2]"
+    line = f"{HEAD}Anonymous TLS connection established from {name}[192.0.2.1]: {SUITE}"
+    found = followed(*[other] * before, line, *[other] * behind)
+    assert rows_of(found) == {
+        f"mx1 postfix/smtpd\0TLS connection established from {name}[192.0.2.1]: {SUITE}".encode(): 1
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{HEAD}connect from a.example[192.0.2.1]",
+        f"{HEAD}disconnect from a.example[192.0.2.11] ehlo=1 quit=1 commands=2",
+        f"{HEAD}warning: x[1]: disconnect from a.example[192.0.2.1] quit=1 commands=1",
+        f"{HEAD}warning: smtpd[1]: {'y' * 700} postfix/smtpd[2]: disconnect from a.example[192.0.2.1] quit=1 commands=1",
+        f"{HEAD}improper command: Nov 20 10:00:00 mx1 postfix/smtpd[1]: disconnect from a[192.0.2.1] quit=1 commands=1",
+        "disconnect from a.example[192.0.2.1] ehlo=1 quit=1 commands=2",
+    ],
+)
+def test_what_is_no_end_of_a_session_of_theirs_is_not_counted(line: str) -> None:
+    assert rows_of(followed(line, line)) == {}
+
+
+def test_words_of_strangers_hide_no_line_of_the_same_block() -> None:
+    stranger = f"{HEAD}warning: disconnect from a.example[192.0.2.1] quit=1 commands=1"
+    end = f"disconnect from {LONGEST}[192.0.2.1] ehlo=1 quit=1 commands=2"
+    assert rows_of(followed(stranger, f"{HEAD}{end}", stranger)) == {f"mx1 postfix/smtpd\0{end}".encode(): 1}
+
+
+def test_sessions_become_rows_of_their_service_and_mails_of_their_client() -> None:
+    client = "a.example[192.0.2.1]"
+    found = followed(
+        f"{HEAD}Trusted TLS connection established from {client}: {SUITE}",
+        f"{HEAD}disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        f"{HEAD}disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=0/1 quit=1 commands=6/7",
+        f"{HEAD}disconnect from {client} ehlo=1 starttls=0/1 commands=1/2",
+        f"{HEAD}disconnect from {client} ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+    )
+    lanes, mails = found.lanes()
+    assert list(lanes) == [b"mx1 postfix/smtpd"]
+    shapes = lanes[b"mx1 postfix/smtpd"]
+    assert [row[0] for row in shapes.established.values()] == [1]
+    assert list(shapes.ended) == [f"disconnect from {client} ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5".encode()]
+    assert dict(mails) == {(b"mx1 postfix/smtpd", client.encode()): 1}
+
+
+def test_more_kinds_of_lines_than_there_is_room_for_are_counted_as_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "SHAPES", 10)
+    found = followed(*(f"{HEAD}disconnect from a{n}[192.0.2.1] quit=1 commands=1" for n in range(25)))
+    assert (len(found.rows), found.left_out) == (10, 15)
+
+
+def test_of_very_many_addresses_every_one_is_followed() -> None:
+    many = [f"198.51.{n // 250}.{n % 250}".encode() for n in range(2_500)]
+    lines = [f"{HEAD}disconnect from a[{address.decode()}] quit=1 commands=1" for address in many[::100]]
+    found = followed(*lines, f"{HEAD}disconnect from a[192.0.2.1] quit=1 commands=1", addresses=tuple(many))
+    lanes, _ = found.lanes()
+    assert len(lanes[b"mx1 postfix/smtpd"].ended) == 25
