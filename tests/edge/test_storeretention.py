@@ -248,3 +248,12 @@ async def test_what_was_done_stays_however_much_it_is(path: Path) -> None:
     await store.commit(change(decisions=[*done, decision(action=Action.PROPOSE), decision()]))
     assert [step.action for step in await store.history()] == [Action.WAIVE] * 30
     await store.close()
+
+
+@in_loop
+async def test_whoever_once_got_through_is_no_stranger_when_he_fails(path: Path) -> None:
+    store = await opened(path)
+    await store.commit(change(session(at=NOW - 90 * DAY)))
+    await store.commit(change(failed(at=NOW - 60 * DAY)))
+    assert await store.forget(NOW, PEERS, STRANGERS) == 0
+    await store.close()
