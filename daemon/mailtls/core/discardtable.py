@@ -2,12 +2,11 @@
 
 `smtpd_discard_ehlo_keyword_address_maps` names our host table, our `cidr:` table, and then the operator's own tables;
 smtpd asks them in this order with the printed address, once a session, and the first hit *replaces* what the service
-discards (smtpd/smtpd.c:smtpd_proto, facts of 3.7.11). So a waiver must say everything that Postfix would have
-discarded for this peer without us, and `starttls`, and nothing else: a waiver changes one keyword only.
+discards (smtpd/smtpd.c:smtpd_proto, facts of 3.7.11). So a waiver must repeat everything else that Postfix discards:
 
-- Where the operator's tables have an answer for the address, that answer had replaced the service's keywords already:
-  the value is his answer and `starttls`. Adding the service's keywords again would hide what he shows on purpose.
-- Where they have none, the value is the service's own keywords and `starttls`.
+- The value is the union of what the service discards from everybody, the operator's own answer for the address, and
+  `starttls`. Without us his answer alone would hold; with it the union may hide one keyword more from a peer that is
+  broken anyway, and gives nothing back that somebody hid on purpose.
 - Never with `silent-discard`: the log line `discarding EHLO keywords` is the proof that a waiver is used.
 - Never empty: smtpd takes an empty value for a broken table and answers 421 to everybody.
 
@@ -83,11 +82,14 @@ EMPTY = DiscardTables()
 def discard_tables(waived: Iterable[str], service: Iterable[str], own: OwnEntries = NOTHING) -> DiscardTables:
     """Make the tables for the waived addresses and networks (canonical), the service's keywords and the operator's."""
     hosts, networks = apart(waived)
-    usual, answers = with_starttls(" ".join(service)), own.answers
+    keywords, answers = " ".join(service), own.answers
+    usual = with_starttls(keywords)
     values = dict.fromkeys(hosts, usual)  # ten thousand waivers, and mostly nothing of the operator's: at C speed
     for ip in values.keys() & answers.keys() if not networks else answers.keys():
-        values[ip] = with_starttls(answers[ip])
-    return DiscardTables(values, (*_carried(networks, own.rules), *((network, usual) for network in networks)))
+        values[ip] = with_starttls(f"{keywords} {answers[ip]}")
+    return DiscardTables(
+        values, (*_carried(networks, own.rules, keywords), *((network, usual) for network in networks))
+    )
 
 
 def apart(waived: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -97,7 +99,7 @@ def apart(waived: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (tuple([each for each in waived if "/" not in each]) if networks else waived), networks
 
 
-def _carried(networks: tuple[str, ...], rules: tuple[OwnRule, ...]) -> list[tuple[str, str]]:
+def _carried(networks: tuple[str, ...], rules: tuple[OwnRule, ...], service: str) -> list[tuple[str, str]]:
     """Cut each of the operator's rules to each waived network; networks nest or are apart, they never cross."""
     cut: dict[str, str] = {}
     for rule in rules:
@@ -105,7 +107,7 @@ def _carried(networks: tuple[str, ...], rules: tuple[OwnRule, ...]) -> list[tupl
             network = _parsed(text)
             if network.version == rule.network.version and network.overlaps(rule.network):
                 inner = network if network.prefixlen >= rule.network.prefixlen else rule.network
-                cut.setdefault(str(inner), with_starttls(rule.keywords))
+                cut.setdefault(str(inner), with_starttls(f"{service} {rule.keywords}"))
     return list(cut.items())
 
 
