@@ -44,6 +44,11 @@ def test_the_fields_of_a_service_have_names() -> None:
     assert (service.name, service.kind, service.chroot, service.command) == ("smtp", "inet", "y", "smtpd")
 
 
+def test_arguments_are_passed_on_as_the_master_does() -> None:
+    (service,) = parse_master_cf(HEAD + " -v -o { a = b {c} } -oa=1\n").services
+    assert service.argv == ("-v", "-o", "a = b {c}", "-oa=1")
+
+
 def test_the_last_of_two_entries_counts() -> None:
     master = parse_master_cf(f"{HEAD} -o a=1\nsubmission inet n - y - - smtpd\n{HEAD} -o a=2\n")
     service = master.find("smtp/inet")

@@ -77,6 +77,14 @@ class Service:
         """Name the program."""
         return self.fields[7]
 
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Give the arguments as the master passes them on: `{ a b }` without its braces (util/extpar.c)."""
+        return tuple(
+            word.text[1:-1].strip(WHITE) if word.text.startswith("{") and word.text.endswith("}") else word.text
+            for word in self.arguments
+        )
+
     def option(self, parameter: str) -> Option | None:
         """Give the option that counts for a parameter: the last."""
         return next((each for each in reversed(self.options) if each.name == parameter), None)

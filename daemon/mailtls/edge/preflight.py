@@ -1,0 +1,140 @@
+"""A stand-alone smtpd: one service of master.cf, tried with a staged configuration before Postfix is told of it.
+
+`smtpd -S -u` on a connected socket is a full session (facts 2.9b): it reads main.cf, loads certificates, opens tables,
+drops its privilege, enters the chroot where the service has one, greets, and shakes hands. What `postconf` and `postfix
+check` do not see is seen here: bad numbers, missing tables, protocol lists that turn TLS off for everybody.
+
+What it says does not reach the site's log, nor any postmaster: its log goes to a socket of ours, by giving a path to
+`postlog_service_name` (global/maillog_client.c puts it behind $queue_directory/public/), and notify_classes is empty.
+
+SECURITY: it runs as Postfix runs it, and takes one connection, from us.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailtls.core.mastercf import Service
+from mailtls.core.sighting import Sighting
+from mailtls.edge.doorprobe import Knock, look
+from mailtls.edge.postconf import PATH
+from mailtls.errors import PostfixError
+
+TELLING = re.compile(r"(?:^|: )((?:fatal|panic|error|warning): .*|cannot load .*|.*-- throttling)$")
+HEADER = re.compile(r"^.{1,80}?\[[0-9]{1,10}\]: ")
+PATIENCE_S = 10.0
+FEW = 4
+"""So many of its words are repeated at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where Postfix's programs, queue and socket of ours are; `chroots` is what `-` in the chroot column means."""
+
+    programs: Path
+    queue: Path
+    words: Path
+    chroots: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a client saw of the service, and what Postfix said about it."""
+
+    sighting: Sighting
+    words: tuple[str, ...]
+
+
+def command_fault(service: Service, programs: Path) -> str | None:
+    """Say in one clause why master could not run the service's program, or None."""
+    program = programs / service.command
+    if not os.access(program, os.X_OK) or not program.is_file():
+        return f"{program} is no program that can be run"
+    return None
+
+
+def rehearse(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Trial:
+    """Try one smtpd service with a configuration directory, as seen from `host`. Raises PostfixError."""
+    with suppress(FileNotFoundError):
+        around.words.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(around.words))
+        ear.setblocking(False)
+        around.words.chmod(0o666)
+        try:
+            sighting = _session(configuration, service, around, host, knock)
+        except OSError as error:
+            raise PostfixError(f"{around.programs / 'smtpd'} cannot be tried: {error.strerror or error}") from error
+        finally:
+            words = _heard(ear)
+            around.words.unlink()
+    return Trial(sighting, words)
+
+
+def _session(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
+    client, server = _connected(host)
+    with client:
+        with server:
+            process = subprocess.Popen(  # noqa: S603 - Postfix's own program and the operator's options
+                _command(service, around), stdin=server.fileno(), stdout=server.fileno(), stderr=subprocess.DEVNULL,
+                cwd=around.queue, env={"MAIL_CONFIG": str(configuration), "PATH": PATH, "LANG": "C"},
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            return look(client, knock)
+        finally:
+            client.close()
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _command(service: Service, around: Surroundings) -> list[str]:
+    """Run it as master would, and then say where to log: of two `-o` the last counts."""
+    chrooted = service.chroot == "y" or (service.chroot == "-" and around.chroots)
+    log = os.path.relpath(around.words, around.queue / "public")
+    ours = {
+        "syslog_name": "postfix/mailtls-preflight",
+        "notify_classes": "",
+        "maillog_file": "/dev/null",
+        "maillog_file_prefixes": "/dev",
+        "postlog_service_name": log,
+    }
+    jail = ["-c"] if chrooted else []
+    return [
+        str(around.programs / "smtpd"), "-S", "-u", "-n", service.name, "-t", service.kind, *jail, *service.argv,
+        *(word for name, value in ours.items() for word in ("-o", f"{name}={value}")),
+    ]  # fmt: skip
+
+
+def _connected(host: str) -> tuple[socket.socket, socket.socket]:
+    """Make both ends of a TCP connection at an address of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.bind((host, 0))
+        listening.listen(1)
+        client = socket.create_connection(listening.getsockname()[:2], PATIENCE_S, (host, 0))
+        while True:
+            server, peer = listening.accept()
+            if peer[:2] == client.getsockname()[:2]:
+                return client, server
+            server.close()  # a stranger who scans ports
+
+
+def _heard(ear: socket.socket) -> tuple[str, ...]:
+    """Give what Postfix said that tells of trouble, without its header."""
+    said: dict[str, None] = {}
+    with suppress(BlockingIOError):
+        while True:
+            line = ear.recv(8192).decode("utf-8", "replace").strip()
+            if found := TELLING.search(HEADER.sub("", line, count=1)):
+                said[found.group(1)] = None
+    return tuple(said)[:FEW]

@@ -1,0 +1,352 @@
+"""One transaction on Postfix's configuration: either the change stands and every port was seen to be right, or nothing
+was changed.
+
+    checkpoint   originals and intent on the disk
+    staged       present and staged configuration examined: what the staged one breaks is refused
+    before       every port looked at, as a client
+    swapping     contents compared (somebody else's edit is never overwritten), files renamed over
+    reloaded     the master has acted, lives, and is the same
+    verified     every port shows what it showed before, but for what the examination said it would
+
+Any problem after `swapping`: the files go back, Postfix is reloaded, or started through its unit if the master died,
+and looked at again. A process killed at any point leaves a checkpoint, and `applyrecover` does the same later.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from mailtls.core.sighting import COMPARED, Rehearsal, Sighting, changes, gathered, unasked
+from mailtls.edge import postfixcommand
+from mailtls.edge.checkpoint import Intent, Step, Workplace, intend
+from mailtls.edge.doorprobe import visit
+from mailtls.edge.goodcopy import keep_good
+from mailtls.edge.mailwords import MailWords
+from mailtls.edge.postconf import Postconf
+from mailtls.edge.runningmaster import Master, find_master
+from mailtls.edge.stage import lay_out
+from mailtls.edge.swapfile import content_of, digest, swap
+from mailtls.errors import MailtlsError, PostfixError, RefusedError
+from mailtls.service.applyexamine import Examined, Port, examine, objections
+
+NAMES = ("main.cf", "master.cf")
+LOOKS = 3
+BETWEEN_LOOKS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A Postfix: its configuration directory, the logs where its words are, and where transactions are kept."""
+
+    configuration: Path
+    workplace: Path
+    logs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file: `old` is what the change is based on, `new` what it shall be; None: not there."""
+
+    path: Path
+    old: bytes | None
+    new: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done. `strict`: no port may show anything new. `check` adds clauses against what postconf reads."""
+
+    what: str
+    changes: tuple[FileChange, ...]
+    strict: bool = False
+    check: Callable[[Examined, Examined], tuple[str, ...]] = field(default=lambda _present, _staged: ())
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it: notes for the operator, each a sentence."""
+
+    notes: tuple[str, ...] = ()
+
+
+def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda _: None) -> Done:
+    """Carry a change out, or leave everything as it was and raise RefusedError with the reason.
+
+    `observe` is told every step that was reached, after what it promises is on the disk.
+    """
+    with Workplace(site.workplace) as place:
+        if place.checkpoint() is not None:
+            raise RefusedError("an earlier transaction was interrupted; first run: mailtls-apply --recover")
+        intent = _intent(order, site)
+        place.mark(intent)
+        observe("checkpoint")
+        swapping = False
+        try:
+            plan = prepare(order, site, place)
+            observe("staged")
+            plan = replace(plan, before=sightings(plan.present, plan.master))
+            observe("before")
+            with undisturbed():
+                _compare(order)
+                intent = intent.model_copy(update={"step": Step.SWAPPING})
+                place.mark(intent)
+                swapping = True
+                observe("swapping")
+                return _commit(order, site, place, intent, plan, observe)
+        except PostfixError as error:
+            raise RefusedError(f"nothing was changed: {error}") from error
+        finally:
+            if not swapping:
+                place.clear()
+
+
+def _intent(order: Order, site: Site) -> Intent:
+    files = tuple(intend(each.path, each.old, each.new) for each in order.changes)
+    sums = tuple(digest(each.old) for each in order.changes)
+    return Intent(what=order.what, configuration=str(site.configuration), step=Step.PREPARED, files=files, sums=sums)
+
+
+# --- before anything is changed ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was found out beforehand; `present` is None where the present configuration cannot be read."""
+
+    present: Examined | None
+    staged: Examined
+    master: Master | None
+    before: Mapping[str, Sighting] = field(default_factory=dict)
+
+
+def prepare(order: Order, site: Site, place: Workplace) -> Plan:
+    """Examine the present configuration and the staged one. Raises RefusedError, PostfixError."""
+    contents = _contents(order, site)
+    lay_out(place.stage, site.configuration, contents)
+    queue = _queue(place.stage, site)
+    master = find_master(queue)
+    present = None
+    staged = examine(place.stage, site.configuration, place.words, running=master is not None)
+    try:
+        lay_out(place.stage, site.configuration, _olds(order, site))
+        present = examine(place.stage, site.configuration, place.words, running=master is not None)
+    except PostfixError:
+        present = None  # the change may be what mends it
+    said = objections(present, staged, master.listens() if master else frozenset())
+    if present is not None:
+        said += order.check(present, staged)
+        if order.strict:
+            said += gathered(_strict_objections(present, staged))
+    if said:
+        raise RefusedError(f"nothing was changed: {'; '.join(said)}")
+    return Plan(present, staged, master)
+
+
+def _contents(order: Order, site: Site) -> dict[str, bytes]:
+    return {**_olds(order, site), **{c.path.name: c.new or b"" for c in order.changes if _is_ours(c, site)}}
+
+
+def _olds(order: Order, site: Site) -> dict[str, bytes]:
+    present = {name: content_of(site.configuration / name) or b"" for name in NAMES}
+    return {**present, **{c.path.name: c.old or b"" for c in order.changes if _is_ours(c, site)}}
+
+
+def _is_ours(change: FileChange, site: Site) -> bool:
+    return change.path.parent == site.configuration and change.path.name in NAMES
+
+
+def _queue(stage: Path, site: Site) -> Path:
+    return Path(Postconf(stage, site.configuration).values("queue_directory")["queue_directory"])
+
+
+def _strict_objections(present: Examined, staged: Examined) -> Iterator[tuple[str, str]]:
+    for key, trial in present.trials.items():
+        for change in changes(trial.sighting, staged.sighting(key) or Sighting()):
+            yield key, f"{change}, and nothing should change for anybody"
+
+
+def _compare(order: Order) -> None:
+    for change in order.changes:
+        if digest(content_of(change.path)) != digest(change.old):
+            raise RefusedError(
+                f"{change.path} was changed by somebody else since {order.what} began; nothing was changed, try again"
+            )
+
+
+# --- the change --------------------------------------------------------------------------------------------------
+
+
+def _commit(
+    order: Order, site: Site, place: Workplace, intent: Intent, plan: Plan, observe: Callable[[str], None]
+) -> Done:
+    """Swap, reload, verify; and go back if any of it is not right."""
+    words = MailWords(logs_of(site, plan.staged))
+    try:
+        for change in order.changes:
+            swap(change.path, change.new, digest(change.old))
+            observe(f"swapped {change.path.name}")
+        problems = _take_effect(order, site, plan, observe)
+        if not problems:
+            place.mark(intent.model_copy(update={"step": Step.VERIFIED}))
+            observe("verified")
+    except MailtlsError as error:
+        problems = (str(error),)
+    if problems:
+        said = words.since()
+        notes = go_back(intent, plan, site)
+        place.clear()
+        raise RefusedError(_rolled_back(order, problems, said, notes))
+    if plan.master is not None:
+        keep_good(site.workplace, site.configuration, NAMES)
+    place.clear()
+    return Done(_notes(order, plan))
+
+
+def _take_effect(order: Order, site: Site, plan: Plan, observe: Callable[[str], None]) -> tuple[str, ...]:
+    if plan.master is None:
+        return ()
+    why = postfixcommand.reload(site.configuration, plan.master)
+    observe("reloaded")
+    return (why,) if why is not None else verify(order, plan)
+
+
+def verify(order: Order, plan: Plan) -> tuple[str, ...]:
+    """Look at every port again and say what was not asked for; a second look where the first found something."""
+    problems: tuple[str, ...] = ()
+    for number in range(LOOKS):
+        time.sleep(BETWEEN_LOOKS_S if number else 0)
+        after = sightings(plan.staged, plan.master)
+        problems = gathered(_problems(order, plan, after))
+        if plan.master is not None and not plan.master.is_alive:
+            return (*problems, "the Postfix master died")
+        if not problems:
+            return ()
+    return problems
+
+
+def _problems(order: Order, plan: Plan, after: Mapping[str, Sighting]) -> Iterator[tuple[str, str]]:
+    for key, sighting in after.items():
+        before = plan.before.get(key)
+        rehearsal = Rehearsal(plan.present.sighting(key) if plan.present else None, plan.staged.sighting(key))
+        if order.strict and before is not None:
+            said = changes(before, sighting, compared(plan.staged.ports[key]))
+        else:
+            said = unasked(before, sighting, rehearsal)
+        yield from ((key, each) for each in said)
+
+
+def compared(port: Port) -> tuple[str, ...]:
+    """Say what is compared of a port; what postscreen announces depends on what it remembers of a client."""
+    return COMPARED if port.service.command == "smtpd" else ("banner", "secured", "certificate")
+
+
+def sightings(examined: Examined | None, master: Master | None) -> dict[str, Sighting]:
+    """Look at every port as a client does; nothing where Postfix does not run. No mail is begun."""
+    if examined is None or master is None:
+        return {}
+    return {key: _visited(port) for key, port in examined.ports.items()}
+
+
+def _visited(port: Port) -> Sighting:
+    return visit(port.door, replace(port.knock, recipient=None))
+
+
+# --- back --------------------------------------------------------------------------------------------------------
+
+
+def go_back(intent: Intent, plan: Plan, site: Site) -> tuple[str, ...]:
+    """Put every file back, make Postfix take it, and look again; give notes about what did not go as it should."""
+    notes = restore(intent)
+    if plan.master is None:
+        return notes
+    try:
+        if plan.master.is_alive:
+            why = postfixcommand.reload(site.configuration, plan.master)
+            notes += (f"going back, {why}",) if why else ()
+        if not plan.master.is_alive:
+            postfixcommand.start(site.configuration, plan.staged.queue, plan.master.unit)
+            notes += ("the Postfix master had died and was started again",)
+        after = sightings(plan.present, plan.master)
+        before = plan.before
+        differs = gathered((k, c) for k, s in after.items() if k in before for c in _moved(plan, k, s))
+        notes += tuple(f"after going back, {each}" for each in differs)
+    except MailtlsError as error:
+        notes += (str(error),)
+    return notes
+
+
+def _moved(plan: Plan, key: str, after: Sighting) -> tuple[str, ...]:
+    assert plan.present is not None  # noqa: S101 - what was looked at before was examined before
+    return changes(plan.before[key], after, compared(plan.present.ports[key]))
+
+
+def restore(intent: Intent) -> tuple[str, ...]:
+    """Put files back that have the new content; what somebody edited since stays, and a note says so."""
+    notes = []
+    for file in reversed(intent.files):
+        path, now = Path(file.path), digest(content_of(Path(file.path)))
+        if now == digest(file.old):
+            continue
+        if now != digest(file.new):
+            notes.append(f"{path} was edited since, and was left as it is")
+            continue
+        try:
+            swap(path, file.old, now)
+        except RefusedError as error:
+            notes.append(str(error))
+    return tuple(notes)
+
+
+def _rolled_back(order: Order, problems: tuple[str, ...], said: tuple[str, ...], notes: tuple[str, ...]) -> str:
+    words = f" Postfix says: {'; '.join(said)}." if said else ""
+    back = f" {'; '.join(notes)}." if notes else " Every port is as it was before."
+    return f"{order.what} was rolled back: {'; '.join(problems)}.{words}{back}"
+
+
+def _notes(order: Order, plan: Plan) -> tuple[str, ...]:
+    if plan.master is None:
+        return ("Postfix does not run, so nothing was reloaded, and TLS was not tried.",)
+    if order.strict or plan.present is None:
+        return ()
+    said = gathered(
+        (key, clause)
+        for key, trial in plan.staged.trials.items()
+        if (before := plan.present.sighting(key)) is not None
+        for clause in changes(before, trial.sighting)
+    )
+    gone = [key for key in plan.present.ports if key not in plan.staged.ports]
+    return (
+        *(f"{each[0].upper()}{each[1:]}." for each in said),
+        *(f"Service {key} is gone; sessions on it were cut." for key in gone),
+    )
+
+
+def logs_of(site: Site, examined: Examined) -> tuple[Path, ...]:
+    """Say where Postfix's words are found."""
+    own = examined.basics.get("maillog_file", "")
+    return (*site.logs, Path(own)) if own.startswith("/var") or Path(own).is_file() else site.logs
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let signals wait until a change stands or is taken back; programs that are started do not inherit this."""
+    caught: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, remember) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])

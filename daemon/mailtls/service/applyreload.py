@@ -1,0 +1,161 @@
+"""`reload`: the files in place are tried first; broken ones never reach the master.
+
+An edit of main.cf in place is live for every new smtpd without any reload (facts 2.4), so a broken one is moved to
+NAME.refused-TIME and the last good bytes are restored at once. `keep` only says what is broken.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from difflib import unified_diff
+from pathlib import Path
+
+from mailtls.edge import postfixcommand
+from mailtls.edge.checkpoint import Workplace
+from mailtls.edge.goodcopy import good_copies, keep_good
+from mailtls.edge.mailwords import MailWords
+from mailtls.edge.postconf import Postconf
+from mailtls.edge.runningmaster import Master, find_master
+from mailtls.edge.stage import lay_out
+from mailtls.edge.swapfile import content_of, digest, swap
+from mailtls.errors import MailtlsError, PostfixError, RefusedError
+from mailtls.service.applychange import (
+    NAMES,
+    Done,
+    Order,
+    Plan,
+    Site,
+    logs_of,
+    sightings,
+    undisturbed,
+    verify,
+)  # fmt: skip
+from mailtls.service.applyexamine import Examined, examine, objections
+
+NO_GOOD = "no earlier state is known that was good, so nothing can be restored: mend the files, and reload again"
+
+
+def reload(site: Site, now: datetime, *, keep: bool) -> Done:
+    """Try what is in place, reload, and look at every port. Raises RefusedError with Postfix's own words."""
+    with Workplace(site.workplace) as place:
+        if place.checkpoint() is not None:
+            raise RefusedError("an earlier transaction was interrupted; first run: mailtls-apply --recover")
+        contents = {name: content for name in NAMES if (content := content_of(site.configuration / name)) is not None}
+        good = dict(good_copies(site.workplace, site.configuration, NAMES))
+        try:
+            master = _master(site, good, place)
+            with undisturbed():
+                try:
+                    return _reloaded(site, place, master, contents, good)
+                except (RefusedError, PostfixError) as error:
+                    raise RefusedError(_undone(site, master, contents, good, f"{error}", now, keep)) from error
+        except PostfixError as error:
+            raise RefusedError(f"{error}; {NO_GOOD}") from error
+        finally:
+            place.clear()
+
+
+def _reloaded(
+    site: Site, place: Workplace, master: Master | None, contents: dict[str, bytes], good: dict[str, bytes]
+) -> Done:
+    lay_out(place.stage, site.configuration, contents)
+    staged = examine(place.stage, site.configuration, place.words, running=master is not None)
+    present = _examined_good(site, place, good, running=master is not None) if good != contents else staged
+    before = sightings(present or staged, master)
+    listens = master.listens() if master else frozenset()
+    if said := objections(present if present is not staged else None, staged, listens, before):
+        raise RefusedError(f"nothing was reloaded: {'; '.join(said)}")
+    if master is None:
+        return Done(("Postfix does not run, so nothing was reloaded; the files can be read.",))
+    words = MailWords(logs_of(site, staged))
+    why = postfixcommand.reload(site.configuration, master)
+    problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before))
+    if problems:
+        heard = f"; Postfix says: {'; '.join(said)}" if (said := words.since()) else ""
+        raise RefusedError(f"after the reload {'; '.join(problems)}{heard}")
+    keep_good(site.workplace, site.configuration, NAMES)
+    return Done()
+
+
+def _undone(
+    site: Site, master: Master | None, contents: dict[str, bytes], good: dict[str, bytes], why: str, now: datetime,
+    keep: bool,
+) -> str:  # fmt: skip
+    """Put the good bytes back unless they shall be kept, see to it that a master runs, and say all of it."""
+    if keep:
+        said = "the files are as they were found, and every new smtpd reads them"
+    elif not good:
+        said = NO_GOOD
+    elif good == contents:
+        said = "these very bytes were good before: look at what else changed, tables, certificates, ports"
+    else:
+        said = _put_back(site, contents, good, now) + _taken(site, master)
+    return f"{why}; {said}{_revived(site, master)}"
+
+
+def _taken(site: Site, master: Master | None) -> str:
+    """Reload with the good bytes, so that processes that read the broken ones go."""
+    if master is None or not master.is_alive:
+        return ""
+    try:
+        why = postfixcommand.reload(site.configuration, master)
+    except PostfixError as error:
+        why = str(error)
+    return f"\n{why}" if why else ""
+
+
+def _revived(site: Site, master: Master | None) -> str:
+    if master is None:
+        return ""
+    try:
+        if master.is_alive:
+            return ""
+        postfixcommand.start(site.configuration, _queue(site.configuration), master.unit)
+    except MailtlsError as error:
+        return f"\n{error}"
+    return "\nThe Postfix master had died, and was started again."
+
+
+def _master(site: Site, good: dict[str, bytes], place: Workplace) -> Master | None:
+    """Find the master by the configuration in place, or by the last good one where that cannot be read."""
+    try:
+        return find_master(_queue(site.configuration))
+    except PostfixError:
+        if not good:
+            raise
+    return find_master(_queue(lay_out(place.stage, site.configuration, good)))
+
+
+def _queue(directory: Path) -> Path:
+    return Path(Postconf(directory).values("queue_directory")["queue_directory"])
+
+
+def _examined_good(site: Site, place: Workplace, good: dict[str, bytes], *, running: bool) -> Examined | None:
+    if not good:
+        return None
+    lay_out(place.stage, site.configuration, good)
+    try:
+        return examine(place.stage, site.configuration, place.words, running=running)
+    except PostfixError:
+        return None
+
+
+def _put_back(site: Site, contents: dict[str, bytes], good: dict[str, bytes], now: datetime) -> str:
+    """Move what is broken aside and restore the good bytes; say so, with what differs."""
+    said = []
+    for name, content in good.items():
+        path, broken = site.configuration / name, contents.get(name)
+        if broken == content:
+            continue
+        if broken is not None:
+            aside = path.with_name(f"{name}.refused-{now:%Y%m%dT%H%M%S}")
+            swap(aside, broken, digest(content_of(aside)))
+            said.append(f"what was in place is now {aside}, and the last good bytes are back:")
+            said.append(_diff(name, broken, content))
+        swap(path, content, digest(broken))
+    return "\n".join(said)
+
+
+def _diff(name: str, broken: bytes, good: bytes) -> str:
+    old, new = (each.decode("utf-8", "replace").splitlines() for each in (broken, good))
+    return "\n".join(unified_diff(old, new, f"{name} (refused)", f"{name} (in place)", lineterm=""))
