@@ -90,7 +90,8 @@ class Stage:
             os.utime(self.log, (self.now, self.now))
 
     def write_to_old(self, count: int) -> None:
-        if self.old is not None:
+        """Not where it is empty: a reader that was away does not know of it (see BUGS in edge/rotatinglog.py)."""
+        if self.old is not None and self.old.stat().st_size:
             self.write(count, self.old)
 
     def copy_and_truncate(self) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.edge.listening import Listening
 
 from mailtls.edge.follow import Batch, Follower
 from mailtls.edge.growingfile import BLOCK
-from mailtls.edge.inotify import Inotify, Wakeup
+from mailtls.edge.inotify import Identity, Inotify, Wakeup
 
 NEVER = 1e9  # seconds: whoever depends on a look now and then fails
 LOGROTATE = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -345,6 +345,24 @@ def test_closing_and_cancelling_leave_no_descriptor_open(tmp_path: Path) -> None
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_asyncgens()
         assert len(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(play())
+
+
+def test_a_line_that_is_written_while_the_file_is_not_yet_watched_is_not_waited_for(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    append(log, b"one")
+
+    class Late(Wakeup):
+        def watch(self, places: Mapping[Identity, tuple[str, int]]) -> bool:
+            if not self._watches:
+                append(log, b"two")
+            return super().watch(places)
+
+    async def play() -> None:
+        follower = Follower(log, from_start=True, look_every=NEVER, wakeup=Late)
+        async with Listening(follower) as heard:
+            await heard.until_lines(b"one", b"two")
 
     asyncio.run(play())
 

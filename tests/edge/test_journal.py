@@ -32,7 +32,8 @@ real = pytest.mark.skipif(
 )
 
 # A journalctl in small. The journal is a file of entries, one `cursor<TAB>JSON` a line; `how` in its directory says how
-# it behaves: `die` after what it has, `denied`, `empty` (no files), `badcursor`.
+# it behaves: `die` after what it has, `denied`, `others` (only entries
+# of this user), `empty` (no files), `badcursor`.
 FAKE = """#!{python}
 import os, pathlib, sys, time
 here = pathlib.Path(sys.argv[0]).parent
@@ -44,6 +45,10 @@ cursor = next((a.partition("=")[2] for a in arguments if a.startswith("--cursor=
 if "denied" in how:
     print("No journal files were opened due to insufficient permissions.", file=sys.stderr)
     sys.exit(1)
+if "others" in how:
+    print("Hint: You are currently not seeing messages from other users and the system.", file=sys.stderr)
+    print("-- No entries --")
+    sys.exit(0)
 if "empty" in how:
     print("No journal files were found.", file=sys.stderr)
 if "badcursor" in how and cursor:
@@ -340,9 +345,10 @@ def test_an_entry_without_measure_is_cut(fake: FakeJournal) -> None:
     asyncio.run(play())
 
 
-def test_a_journal_that_may_not_be_read_is_denied_and_its_end_not_guessed(fake: FakeJournal) -> None:
+@pytest.mark.parametrize("how", ["denied", "others"])
+def test_a_journal_that_may_not_be_read_is_denied_and_its_end_not_guessed(fake: FakeJournal, how: str) -> None:
     fake.write("old")
-    fake.behave("denied")
+    fake.behave(how)
 
     async def play() -> None:
         async with fake.follower() as heard:

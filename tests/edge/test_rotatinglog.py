@@ -484,3 +484,27 @@ def test_a_rotation_in_the_middle_of_looking_around_costs_nothing(
     assert looked > 2
     assert reader.lines == stage.written
     assert reader.losses == []
+
+
+@pytest.mark.parametrize("when", [1, 2, 3])
+def test_a_reader_that_comes_back_while_its_file_is_being_compressed_finds_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    reader = stopped_after_some_lines(stage)
+    stage.rotate()
+    stage.write(1)
+    looked = 0
+
+    def disturbed(path: Path) -> list[Sibling]:
+        nonlocal looked
+        looked += 1
+        found = siblings(path)
+        if looked == when:
+            stage.compress(1)
+        return found
+
+    monkeypatch.setattr(rotatinglog, "siblings", disturbed)
+    again(reader)
+    assert looked > when
+    assert reader.lines == stage.written
+    assert reader.losses == []

@@ -158,13 +158,11 @@ class RotatedArchive:
         self.seen = 0
 
     @property
-    def short(self) -> bool:
-        """Tell whether it ended before the place that was asked for."""
-        return self.ended and self.track.reached < self._skip
-
-    @property
     def warnings(self) -> list[str]:
         """What was wrong with the archive, one sentence each."""
+        if self.ended and self.track.reached < self._skip:
+            short = f"{self.name} ends before the place where reading stopped: what came after it is lost."
+            return [*self._file.warnings, short]
         return self._file.warnings
 
     def read(self) -> tuple[int, list[bytes]]:

@@ -10,9 +10,9 @@ are read in between. A log that was never read before is begun at its end, what 
 
 Nothing here waits: `edge/follow.py` does. Nothing raises for what the disk does.
 
-BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. A file that
-is quiet for longer than `LATE` after it was rotated, and is then written to, is not read any more. A copy of fewer than
-256 bytes, of a file that has more by now, is not known as a copy.
+BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. Not read is
+what is written to a rotated file that was quiet for longer than `LATE`, or that was empty and rotated while nobody read.
+A copy of fewer than 256 bytes, of a file that has more by now, is not known as a copy.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from mailtls.edge.rotation import Sibling, find, itself, names, next_after, sibl
 from mailtls.errors import InputError
 
 LATE = 10.0  # seconds
+TRIES = 100
 
 
 class RotatingLog:
@@ -209,31 +210,43 @@ class RotatingLog:
         if status is not None and not os.access(self.path, os.R_OK, effective_ids=True):
             self._say(logcondition.denied(self.name))
             return False
-        log = itself(self.path)
-        beside = siblings(self.path) + ([log] if log is not None else [])
         places = stored.files
-        if places and not beside:
+        if places and not self._beside():
             return False  # the file system may not be mounted yet
         self._stored, self._met = None, True
         self._done, self._looked = list(stored.done), stored.looked
         for place in places[:-1]:
-            self._take(place, find(place, beside))
+            self._take(place)
         if places and places[-1].offset:  # a place at the very beginning is that of a file that was missed
-            self._take(places[-1], find(places[-1], beside))
+            self._take(places[-1])
         self.changed = True
         return True
 
-    def _take(self, place: Place, sibling: Sibling | None) -> None:
-        """Go on in a file at a place; or say that it is lost."""
-        source = self._open(sibling, place) if sibling is not None else None
+    def _take(self, place: Place) -> None:
+        """Go on at a place in whatever file holds it now; or say that it is lost."""
+        source = self._search(place)
         if source is not None:
             self._push(source)
             return
         if place.head.length:
             self._done = [*self._done, place.file][-MOST_DONE:]
-        if not place.offset:
-            return  # it was empty, or is read as a file that was missed
-        self._lose(logcondition.lost(self.name, place, self._looked))
+        if place.offset:
+            self._lose(logcondition.lost(self.name, place, self._looked))
+
+    def _search(self, place: Place) -> LogSource | None:
+        """Find the file and open it; once more, as long as files are renamed or compressed under our eyes."""
+        for _ in range(TRIES):
+            beside = self._beside()
+            sibling = find(place, beside)
+            source = self._open(sibling, place) if sibling is not None else None
+            if source is not None or names(self._beside()) == names(beside):
+                return source
+        return None
+
+    def _beside(self) -> list[Sibling]:
+        """The log's rotated files, the oldest first, and the log itself."""
+        log = itself(self.path)
+        return siblings(self.path) + ([log] if log is not None else [])
 
     def _follow(self, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
@@ -268,18 +281,20 @@ class RotatingLog:
         if len(self._elders) >= MOST_FILES - 1:
             return  # one of them is let go first
         now = self._wall()
-        beside = siblings(self.path)
-        log = self._open_log(beside) if status is not None else None
+        beside = self._beside()
+        log = self._open_log() if status is not None else None
         if status is not None and log is None:
             return
-        others = [sibling for sibling in beside if log is None or sibling.inode != log.identity[1]]
-        missed = next_after(self._looked, self._known(), others)
-        if missed is None and log is not None:
-            self._advance_to_log(log, now)
+        missed = next_after(self._looked, self._known(), [file for file in beside if file.path != self.path])
+        still = names(self._beside()) == names(beside)
+        if log is not None and still and missed is None and (self.path, log.identity[1]) in names(beside):
+            self._looked, self._beyond, self._there = now, 0, True
+            self._push(log)
+            self._say(logcondition.following(self.name))
             return
         if log is not None:
             log.close()
-        if missed is not None:
+        if missed is not None and still:  # otherwise something was renamed meanwhile: look again
             self._advance_to(missed)
 
     def _advance_to(self, missed: Sibling) -> None:
@@ -293,13 +308,6 @@ class RotatingLog:
         self._looked = max(self._looked, missed.written)
         self._push(source)
 
-    def _advance_to_log(self, log: GrowingFile, now: float) -> None:
-        self._looked = now
-        self._beyond = 0
-        self._there = True
-        self._push(log)
-        self._say(logcondition.following(self.name))
-
     def _push(self, source: LogSource) -> None:
         if isinstance(source, GrowingFile) and self._begin_at is not None and self._begin_at[0] == source.identity:
             source.start_at_end(self._begin_at[1])
@@ -311,20 +319,14 @@ class RotatingLog:
         self._current = source
         self.changed = True
 
-    def _open_log(self, beside: list[Sibling]) -> GrowingFile | None:
-        """Open what is at the path; None where it cannot be, or was rotated meanwhile: the next look shows it all."""
+    def _open_log(self) -> GrowingFile | None:
         try:
-            log = GrowingFile(self.path)
+            return GrowingFile(self.path)
         except (FileNotFoundError, InputError):
-            return None
+            return None  # it was replaced this very moment: look again
         except OSError as error:
             self._say(logcondition.refused(self.name, error))
             return None
-        present = itself(self.path)
-        if present is not None and present.inode == log.identity[1] and names(siblings(self.path)) == names(beside):
-            return log
-        log.close()
-        return None
 
     def _open(self, sibling: Sibling, place: Place | None) -> LogSource | None:
         """Open a rotated file; None where it cannot be, or where the name means another file by now."""
@@ -348,14 +350,11 @@ class RotatingLog:
         place = source.place()
         was_current = source is self._current
         self._drop(source)
-        if was_current:
-            copy = find(place, [sibling for sibling in siblings(self.path) if sibling.inode != place.inode])
-            self._take(place, copy)
+        if was_current and place.offset:
+            self._take(place)
 
     def _end(self, archive: LogSource) -> None:
         if isinstance(archive, RotatedArchive):
-            if archive.short:
-                self._lose(f"{archive.name} ends before the place where reading stopped: what came after it is lost.")
             for warning in archive.warnings:
                 self._lose(warning)
         self._drop(archive)
