@@ -25,10 +25,10 @@ from mailtls.core.shape import MAILS, Shapes, Trouble
 from mailtls.core.sieve import SHAPES
 
 # tls/tls_misc.c:tls_log_summary; tlsproxy names no client before the bracket, its lines are odd ones.
-_SUITE = rb"((?:TLS|SSL)v[\d.]{1,4} with cipher \S{1,80}+)"
 _ESTABLISHED = (
-    rb"TLS connection established from [^[\n]++\[[^]\n]*+\](?:: " + _SUITE + rb"|[^\n]*?: " + _SUITE + rb"|)",
-    b"%b%b\n",
+    rb"TLS connection established from [^[\n]++\[[^]\n]*+\](?:: |[^\n]*?: )"
+    rb"((?:TLS|SSL)v[\d.]{1,4} with cipher \S{1,80}+)",
+    b"%b\n",
 )
 # smtpd/smtpd.c:smtpd_format_cmd_stats. Most tags end in `x/smtpd`, which is no service in wrapper mode; the first group
 # is there for any other. Then an `s` for STARTTLS, and a `0` where it was refused.

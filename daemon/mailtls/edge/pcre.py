@@ -97,11 +97,6 @@ class Patterns:
 
         return find
 
-    def lines(self) -> Callable[[bytes], int]:
-        """As `Search.lines`."""
-        gather = self.gatherer(b"\n", b"")
-        return lambda block: gather(block)[0]
-
     def _compile(self, pattern: bytes) -> tuple[c_void_p, c_void_p] | None:
         """The machine code of a pattern and a place for its matches; both live as long as this process."""
         error, place = c_int(), c_size_t()
