@@ -21,7 +21,7 @@ from mailtls.core.follower import Follower
 from mailtls.core.marks import Marker
 from mailtls.core.postfixlog import FAULT_MARKS, Program
 from mailtls.core.search import PLAIN, Search
-from mailtls.core.shape import MAILS, Shapes, Trouble
+from mailtls.core.shape import LAST, MAILS, Shapes, Trouble
 from mailtls.core.sieve import SHAPES
 
 # tls/tls_misc.c:tls_log_summary; tlsproxy names no client before the bracket, its lines are odd ones.
@@ -95,9 +95,14 @@ class Skim:
 
     def _find_failures(self, block: bytes, number: int) -> None:
         marks = self._marker.marks(block)
-        count, logins = self.logins.count, self.logins.logins
+        rows = self.logins.logins
         for key in marks.logins:
-            count(logins, key, number, SHAPES)
+            row = rows.get(key)
+            if row is not None:
+                row[0] += 1
+                row[LAST] = number
+            else:
+                self.logins.new_row(rows, key, number, SHAPES)
         for line in marks.odd:
             self.odd.append(line)
             if any(mark in line for mark in FAULT_MARKS) and len(self.broken) < PENDING:
