@@ -508,3 +508,17 @@ def test_a_reader_that_comes_back_while_its_file_is_being_compressed_finds_it(
     assert looked > when
     assert reader.lines == stage.written
     assert reader.losses == []
+
+
+def test_an_empty_file_that_was_rotated_and_removed_is_no_loss(stage: Stage) -> None:
+    reader = stopped_after_some_lines(stage)
+    reader.drain()
+    for _ in range(2):
+        stage.rotate()
+        reader.drain()
+    stage.rotated(1).unlink()
+    again(reader)
+    stage.write(1)
+    reader.drain()
+    assert reader.lines == stage.written
+    assert reader.losses == []

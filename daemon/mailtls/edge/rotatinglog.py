@@ -10,8 +10,8 @@ are read in between. A log that was never read before is begun at its end, what 
 
 Nothing here waits: `edge/follow.py` does. Nothing raises for what the disk does.
 
-BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. Not read is
-what is written to a rotated file that was quiet for longer than `LATE`, or that was empty and rotated while nobody read.
+BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. What is
+written to a rotated file is not read if it was quiet for longer than `LATE`, or was empty and rotated while nobody read.
 A copy of fewer than 256 bytes, of a file that has more by now, is not known as a copy.
 """
 
@@ -287,7 +287,7 @@ class RotatingLog:
             return
         missed = next_after(self._looked, self._known(), [file for file in beside if file.path != self.path])
         still = names(self._beside()) == names(beside)
-        if log is not None and still and missed is None and (self.path, log.identity[1]) in names(beside):
+        if log is not None and still and missed is None:
             self._looked, self._beyond, self._there = now, 0, True
             self._push(log)
             self._say(logcondition.following(self.name))
