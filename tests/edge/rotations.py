@@ -154,9 +154,10 @@ class Reader:
         read = self.log.read(self.stage.now)
         if self.log.loss and self.log.loss not in self.losses:
             self.losses.append(self.log.loss)
-        if read is None:
+        if read is None and not self.log.changed:
             return False
-        self.lines += read[0]
+        self.log.changed = False
+        self.lines += read[0] if read is not None else []
         self.commits.append((self.log.position(), len(self.lines)))
         return True
 

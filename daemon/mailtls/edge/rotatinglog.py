@@ -11,8 +11,9 @@ are read in between. A log that was never read before is begun at its end, what 
 Nothing here waits: `edge/follow.py` does. Nothing raises for what the disk does.
 
 BUGS: with copytruncate, lines written between the copy and the truncation are lost by logrotate(8) itself. What is
-written to a rotated file is not read if it was quiet for longer than `LATE`, or was empty and rotated while nobody read.
-A copy of fewer than 256 bytes, of a file that has more by now, is not known as a copy.
+written to a rotated file later than `LATE` seconds after its last line is not read, nor what is written to one that was
+empty when it was rotated while nobody read. A copy of fewer than 256 bytes, of a file that has more by now, is not
+known as a copy.
 """
 
 from __future__ import annotations
