@@ -75,7 +75,11 @@ class Daemon:
         self.memory = Memory(lambda: Store.open(self.config.places.database, now), self._forget)
         self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
         self.link = KeeperLink(
-            lambda: KeeperSocket(self.config.places.keeper_socket), self.decider, self.desk.event, self.desk.answer
+            lambda: KeeperSocket(self.config.places.keeper_socket),
+            self.decider,
+            self.desk.event,
+            self.desk.answer,
+            self.desk.listed,
         )
         self.desk.link = self.link
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)

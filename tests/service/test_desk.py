@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mailtls.core.action import Action
 from mailtls.core.controlprotocol import AskExplain, AskHistory, AskPeers
-from mailtls.core.keeperprotocol import Grant
+from mailtls.core.keeperprotocol import Grant, Step
 from mailtls.core.level import Level
+from mailtls.core.waiver import Origin
 
-from .world import Keeper, Server, World, listening, running
+from .world import Keeper, Server, World, listening, now, running
 
 COPIER, GOOD = "192.0.2.7", "198.51.100.1"
+
+
+def later() -> datetime:
+    return now() + timedelta(days=7)
 
 
 async def test_three_failures_become_a_waiver(tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ async def test_what_is_killed_before_it_committed_comes_to_the_same(tmp_path: Pa
     keeper, server = Keeper(), Server()
     with listening(tmp_path / "keeper.sock", keeper.serve):
         async with running(World(tmp_path, keeper), commits=False) as world:
-            assert await world.memory.commit()
+            await world.until(lambda: world.watchers[0].place() is not None)
             for _ in range(3):
                 world.write(*server.breaks_on_starttls(COPIER))
             await world.until(lambda: COPIER in keeper.waivers)
@@ -155,3 +160,37 @@ async def test_a_locked_store_loses_nothing(tmp_path: Path) -> None:
             assert world.memory.remembers
             (peer,) = await world.answers.peers(AskPeers(whom=COPIER))
             assert peer.failures == 2
+
+
+async def test_what_ran_to_its_longest_time_is_not_given_again_by_the_policy(tmp_path: Path) -> None:
+    keeper, server = Keeper(), Server()
+    with listening(tmp_path / "keeper.sock", keeper.serve):
+        async with running(World(tmp_path, keeper)) as world:
+            for _ in range(3):
+                world.write(*server.breaks_on_starttls(COPIER))
+            await world.until(lambda: COPIER in keeper.waivers)
+            await world.until(lambda: world.sessions == 3)
+            assert await world.memory.commit()
+        granted = keeper.waivers.pop(COPIER)
+        ended = granted.model_copy(update={"origin": Origin.POLICY, "latest": granted.until})
+        keeper.happen(Step.EXPIRED, ended)  # while mailtlsd is not there to hear it
+        async with running(World(tmp_path, keeper)) as world:
+            await world.until(lambda: world.link.last_event == 2)
+            for _ in range(3):
+                world.write(*server.breaks_on_starttls(COPIER))
+            await world.until(lambda: world.sessions == 3)
+            assert await world.link.settled(5)
+            assert not keeper.waivers
+            history = await world.answers.history(AskHistory(whom=COPIER))
+            assert ("propose", "longest") in [(step.action, step.rule) for step in history]
+
+
+async def test_the_store_knows_the_waivers_from_the_first_moment(tmp_path: Path) -> None:
+    keeper = Keeper()
+    keeper.answer(Grant(id="by-hand", network=COPIER, level=Level.CLEARTEXT, until=later(), reason="asked"))
+    with listening(tmp_path / "keeper.sock", keeper.serve):
+        async with running(World(tmp_path, keeper), commits=False) as world:
+            await world.until(lambda: world.link.reachable)
+            assert await world.memory.commit()
+            assert world.memory.store is not None
+            assert [waiver.network for waiver in await world.memory.store.waivers()] == [COPIER]

@@ -42,7 +42,7 @@ class Ear:
         self.news = asyncio.Event()
         self.link = KeeperLink(lambda: KeeperSocket(path, 2), self.decider, self._event, self._answer)
 
-    def _event(self, event: Event, news: bool) -> None:
+    async def _event(self, event: Event, news: bool) -> None:
         self.events.append((event, news))
         self.news.set()
 

@@ -82,7 +82,9 @@ class World:
         self.memory = Memory(lambda: Store.open(directory / "mailtls.db", now), lambda store: _nobody())
         self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
         socket = directory / "keeper.sock"
-        self.link = KeeperLink(lambda: KeeperSocket(socket, 5), self.decider, self.desk.event, self.desk.answer)
+        self.link = KeeperLink(
+            lambda: KeeperSocket(socket, 5), self.decider, self.desk.event, self.desk.answer, self.desk.listed
+        )
         self.desk.link = self.link
         self.watchers: list[Watcher] = []
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)

@@ -20,10 +20,10 @@ from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level, need_of
-from mailtls.core.peer import Peer
+from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.session import Session
-from mailtls.core.waiver import Waiver
+from mailtls.core.waiver import Origin, Waiver
 from mailtls.core.waiverlist import WaiverList
 
 ROOM = 20_000
@@ -110,6 +110,18 @@ class LiveDecider(Decider):
         self._live.pop(waiver.network, None)
         self._waivers.withdraw(waiver.waiver())
         self._rooms.kept.discard(waiver.network)
+
+    def spent(self, waiver: LiveWaiver) -> Conduct | None:
+        """Note that a waiver of the policy ran to its longest time; give the conduct, if there is news in it.
+
+        From then on a person is asked. Its peer must have been recalled.
+        """
+        if waiver.origin is not Origin.POLICY or waiver.until < waiver.latest or not is_address(waiver.network):
+            return None
+        conduct = self._rooms.of(waiver.network)
+        conduct.spent = True
+        conduct.begin_anew()
+        return conduct
 
     def refused(self, decision: Decision) -> None:
         """The keeper said no, or nothing: what was decided did not come true."""

@@ -18,7 +18,7 @@ from mailtls.core.cause import Outcome
 from mailtls.core.controlprotocol import Happening
 from mailtls.core.decision import ACTING, Decision, Rule
 from mailtls.core.history import Statement, StatementKind
-from mailtls.core.keeperprotocol import Event, Reply
+from mailtls.core.keeperprotocol import Event, Reply, Step
 from mailtls.core.livedecider import LiveDecider
 from mailtls.core.peer import is_address
 from mailtls.core.session import Session
@@ -117,13 +117,16 @@ class Desk:
 
     # --- told by the link to the keeper ----------------------------------------------------------------------
 
-    def event(self, event: Event, news: bool) -> None:
+    async def event(self, event: Event, news: bool) -> None:
         """Take in one step in a waiver's life; `news`: it happened just now."""
-        self._memory.add_event(event, self.decider.live())
+        self._memory.add_event(event)
+        if event.step is Step.EXPIRED:
+            await self._memory.recall(self.decider, [event.waiver.network])
+            conduct = self.decider.spent(event.waiver)
+            if conduct is not None:
+                self._memory.add_conduct(event.waiver.network, conduct)
         if not news:
             return
-        levels = [waiver.level for waiver in self.decider.live()]
-        self._metrics.waivers({level: levels.count(level) for level in set(levels)})
         LOG.info("%s %s to %s by %s: %s", event.step, event.waiver.network, event.waiver.level, event.by, event.why)
         self._announcer.tell(
             lambda: Happening(
@@ -134,6 +137,13 @@ class Desk:
                 level=event.waiver.level,
             )
         )
+
+    def listed(self) -> None:
+        """Take in that the list of waivers is another."""
+        standing = self.decider.live()
+        self._memory.add_waivers(standing)
+        levels = [waiver.level for waiver in standing]
+        self._metrics.waivers({level: levels.count(level) for level in set(levels)})
 
     def answer(self, wish: Wish, reply: Reply | None) -> None:
         """Take in what became of a request."""

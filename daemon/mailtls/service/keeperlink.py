@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
@@ -41,21 +41,23 @@ class Wish:
 class KeeperLink:
     """Keeps `decider` equal to the keeper's list.
 
-    `on_event` is told every event, with True where it is new to the list; `on_answer` every reply to a wish, None
-    where the keeper was not there in time.
+    `on_event` is told every event, with True where it is new to the list, before the list changes; `on_list` when the
+    whole list was adopted; `on_answer` every reply to a wish, None where the keeper was not there in time.
     """
 
     def __init__(
         self,
         keeper: Callable[[], KeeperSocket],
         decider: LiveDecider,
-        on_event: Callable[[Event, bool], None],
+        on_event: Callable[[Event, bool], Awaitable[None]],
         on_answer: Callable[[Wish, Reply | None], None],
+        on_list: Callable[[], None] = lambda: None,
     ) -> None:
         self._keeper = keeper
         self._decider = decider
         self._on_event = on_event
         self._on_answer = on_answer
+        self._on_list = on_list
         self._wishes: asyncio.Queue[Wish] = asyncio.Queue(QUEUE)
         self._asking = 0
         self._idle = asyncio.Event()
@@ -122,6 +124,7 @@ class KeeperLink:
         self.health = health
         self._adopted = health.last_event if health is not None else 0
         self._decider.adopt(reply.waivers)
+        self._on_list()
         if self.last_event > self._adopted:
             LOG.warning(
                 "the keeper's events begin anew (its last is %d, %d was heard): its ledger was replaced",
@@ -139,9 +142,10 @@ class KeeperLink:
             async for event in events:
                 self.last_event = event.number
                 news = event.number > self._adopted
+                await self._on_event(event, news)
                 if news:
                     self._change(event)
-                self._on_event(event, news)
+                    self._on_list()
 
     def _change(self, event: Event) -> None:
         if event.step in (Step.GRANTED, Step.RENEWED):

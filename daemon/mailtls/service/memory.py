@@ -118,10 +118,17 @@ class Memory:
         if len(self._change.decisions) < MOST_SESSIONS:
             self._change.decisions.append(decision)
 
-    def add_event(self, event: Event, standing: tuple[LiveWaiver, ...]) -> None:
-        """Keep a step in a waiver's life, and what stands behind it."""
+    def add_event(self, event: Event) -> None:
+        """Keep a step in a waiver's life."""
         self._change.events.append(event)
+
+    def add_waivers(self, standing: tuple[LiveWaiver, ...]) -> None:
+        """Keep what stands now."""
         self._change.waivers = standing
+
+    def add_conduct(self, ip: str, conduct: Conduct) -> None:
+        """Keep what is remembered of a peer, without a session of it."""
+        self._change.conducts[ip] = conduct
 
     def moved(self) -> None:
         """Some log was read further."""
@@ -145,7 +152,8 @@ class Memory:
             position = place() if self._moved else None
             if position is not None:
                 change.positions[source] = position
-        if not (change.sessions or change.decisions or change.events or change.positions):
+        news = change.sessions or change.decisions or change.events or change.positions or change.conducts
+        if not news and change.waivers is None:
             return True
         try:
             await self.store.commit(change)
