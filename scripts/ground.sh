@@ -64,6 +64,22 @@ install_debian() {
 # install_postfix: Postfix with lmdb tables; one that is installed stays as it is, with the tables that it has.
 install_postfix() { is_installed postfix || install_debian postfix postfix-lmdb; }
 
+# unpack_debian PACKAGE PROGRAM: have one program of a package without installing it, for packages that bring a service
+# of their own; return 1 with the reason in $why_not if that cannot be. Kept for the next run.
+unpack_debian() {
+    local tree
+    command -v "$2" >/dev/null && return 0
+    tree=$(cache_directory)/$1-$(debian_name)
+    if [ ! -x "$tree/usr/bin/$2" ]; then
+        why_not="no $2: apt-get could not download $1"
+        command -v apt-get >/dev/null && am_root && lists_are_fresh >"$scratch/apt.log" 2>&1 || return 1
+        mkdir -p "$tree"
+        (cd "$tree" && rm -f ./*.deb && apt-get -q download "$1" && dpkg -x ./*.deb . && rm -f ./*.deb) \
+            </dev/null >"$scratch/apt.log" 2>&1 || return 1
+    fi
+    ln -sf "$tree/usr/bin/$2" "$scratch/$2" && PATH=$scratch:$PATH
+}
+
 # Once a run.
 lists_are_fresh() { [ -e "$scratch/lists" ] || { apt-get -q update && touch "$scratch/lists"; }; }
 
