@@ -49,7 +49,10 @@ client.settimeout(20)
 client.connect(place)
 reading = client.makefile()
 for line in sys.stdin:
-    client.sendall(line.encode())
+    try:
+        client.sendall(line.encode())
+    except OSError:
+        pass  # whoever is refused may read why
     print(reading.readline(), end="", flush=True)
 """
 
