@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,11 @@ class Machine:
         result = self.run("mailtlsctl", "status", "--json", check=False)
         return result.returncode == 0 and json.loads(result.stdout)["mailtlsd"]["keeper"] is True
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
+    def until(self, condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
         """Wait for what must become true."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while not condition():
-            assert time.monotonic() < deadline, f"{what} did not come true within {PATIENCE_S:g} s\n{self._news()}"
+            assert time.monotonic() < deadline, f"{what} did not come true within {patience_s:g} s\n{self._news()}"
             time.sleep(0.05)
 
     def _news(self) -> str:
@@ -122,15 +122,33 @@ class Machine:
             if self._nspawn.poll() is not None or time.monotonic() > deadline:
                 said = " ".join(self._console.read_text("utf-8", "replace").split()[-40:])
                 raise NoTreeError(f"systemd does not come up in systemd-nspawn here (state: {state or 'none'}): {said}")
-            self._init = self._init or self._child()
+            self._init = self._child()  # for a moment it is a process that only makes the one that stays
             if self._init:
                 state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
             time.sleep(0.1)
 
+    def reboot(self) -> None:
+        """Boot it again; its disk stays, what is in /run and /tmp goes."""
+        before = self._init
+        self.run("systemctl", "reboot", check=False)
+        deadline = time.monotonic() + PATIENCE_S
+        while self._child() in (0, before):
+            assert time.monotonic() < deadline, f"it did not go down within {PATIENCE_S:g} s"
+            time.sleep(0.05)
+        self.wait_until_up()
+
     def _child(self) -> int:
+        """The machine's process 1: the child of systemd-nspawn, which is the child of the shell; 0 where there is none."""
         pid = self._nspawn.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-        return int(children[0]) if children else 0
+        for _ in range(2):
+            try:
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+            except OSError:
+                return 0  # it has ended
+            if not children:
+                return 0
+            pid = int(children[-1])
+        return pid
 
     def end(self) -> None:
         """Power it off, or cut its power."""
@@ -143,11 +161,8 @@ class Machine:
 
     def _cut_power(self) -> None:
         """Kill process 1 of the machine, and all of it with that; systemd-nspawn alone would leave it running."""
-        init = self._init or self._child()
-        if init:
-            os.kill(init, signal.SIGKILL)
-        else:
-            self._nspawn.kill()
+        with suppress(ProcessLookupError):
+            os.kill(self._child() or self._nspawn.pid, signal.SIGKILL)
         self._nspawn.wait()
 
 
@@ -160,8 +175,6 @@ def booted(tree: Path) -> Iterator[Machine]:
         disk, console = Path(scratch, "disk"), Path(scratch, "console")
         disk.mkdir()
         command = on_a_copy(tree, disk, *binds, "--private-network", "--console=pipe", "-b")
-        # Whatever ends the tests ends the machine: systemd-nspawn powers it off when it gets SIGTERM.
-        command = ["setpriv", "--pdeathsig", "TERM", *command]
         with console.open("wb") as output:
             nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         machine = Machine(nspawn, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -11,6 +12,12 @@ DAEMON, KEEPER = "mailtlsd.service", "mailtls-keeper.service"
 UNITS = (DAEMON, KEEPER, "mailtls-expire.service", "mailtls-expire.timer", "mailtls-tables.service")
 STOPS_WITHIN_S = 5.0
 NOBODYS = "192.0.2.7"
+WAITS_FOR_FOLLOWERS = pytest.mark.xfail(
+    sys.version_info >= (3, 12),
+    strict=True,
+    reason="the keeper waits for mailtlsd to leave, until it is killed: since Python 3.12 the end of `async with server` "
+    "waits for all connections (service/reception.py, Reception.run)",
+)
 HOSTS = "lmdb:/etc/postfix/mailtls/discard"
 
 
@@ -70,11 +77,11 @@ def test_mailtlsd_has_no_power(machine: Machine) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_the_keeper_is_root_with_three_capabilities_and_no_network(machine: Machine) -> None:
+def test_the_keeper_is_root_with_two_capabilities_and_no_network(machine: Machine) -> None:
     status = status_of(machine, KEEPER)
     assert status["Uid"].split() == ["0"] * 4
-    chown, dac_read_search, fowner = 1 << 0, 1 << 2, 1 << 3
-    assert int(status["CapBnd"], 16) == chown | dac_read_search | fowner
+    chown, dac_read_search = 1 << 0, 1 << 2
+    assert int(status["CapBnd"], 16) == chown | dac_read_search
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     pid = machine.shows(KEEPER, "MainPID")
     assert machine.says("readlink", f"/proc/{pid}/ns/net") != machine.says("readlink", "/proc/1/ns/net")
@@ -152,14 +159,25 @@ def test_mailtlsd_reads_the_log_that_only_group_adm_may_read(machine: Machine) -
     machine.until(lambda: is_known(machine, "192.0.2.9"), "a peer from the log")
 
 
-def test_mailtlsd_reads_the_journal(machine: Machine) -> None:
+@pytest.mark.xfail(
+    strict=True, reason="journalctl --follow reads entries of this boot only; edge/journalctl.py: --merge"
+)
+def test_mailtlsd_reads_the_journal_also_what_was_logged_before_a_reboot(machine: Machine) -> None:
+    """systemd 252 compares with the boot id that it sees in /proc, which in a container is the host's for a sandbox."""
     machine.script("cp /etc/mailtls/mailtls.toml /var/tmp/kept")
     machine.write("/etc/mailtls/mailtls.toml", "[log]\nfiles = []\njournal = true\n")
     machine.run("systemctl", "restart", DAEMON)
-    assert [source["source"] for source in machine.control("status")["mailtlsd"]["sources"]] == ["journal"]
-    log(machine, "192.0.2.10")
-    machine.until(lambda: is_known(machine, "192.0.2.10"), "a peer from the journal")
-    machine.script("cat /var/tmp/kept >/etc/mailtls/mailtls.toml; systemctl restart mailtlsd")
+    try:
+        assert [source["source"] for source in machine.control("status")["mailtlsd"]["sources"]] == ["journal"]
+        log(machine, "192.0.2.10")
+        machine.until(lambda: is_known(machine, "192.0.2.10"), "a peer from the journal", 10)
+        machine.run("systemctl", "stop", DAEMON)
+        log(machine, "192.0.2.11")
+        machine.reboot()
+        machine.until(machine.is_in_touch, "mailtlsd in touch with the keeper")
+        machine.until(lambda: is_known(machine, "192.0.2.11"), "a peer from the journal of the last boot", 10)
+    finally:
+        machine.script("cat /var/tmp/kept >/etc/mailtls/mailtls.toml; systemctl restart mailtlsd")
 
 
 def test_prometheus_is_answered(machine: Machine) -> None:
@@ -206,7 +224,7 @@ def test_a_policy_that_is_broken_at_the_start_is_one_sentence_and_no_endless_sta
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("unit", [DAEMON, KEEPER])
+@pytest.mark.parametrize("unit", [DAEMON, pytest.param(KEEPER, marks=WAITS_FOR_FOLLOWERS)])
 def test_each_stops_cleanly_within_five_seconds_and_leaves_no_socket(machine: Machine, unit: str) -> None:
     allow(machine)
     began = time.monotonic()

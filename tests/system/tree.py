@@ -64,15 +64,18 @@ def debian_tree() -> Path:
 def on_a_copy(tree: Path, disk: Path, *options: str) -> list[str]:
     """Give the command that enters a machine on a copy of the tree, in memory; `disk`: an empty directory for it.
 
-    The copy is mounted in a namespace of the command's own, so that nothing is left of it whatever ends it.
+    The copy is mounted in a namespace of the command's own, so that nothing is left of it; and whatever ends the tests
+    ends the machine: systemd-nspawn powers it off when it gets SIGTERM.
     """
-    mounts = (
+    steps = (
         'mount -t tmpfs -o mode=755 tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/root" && '
         'mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" overlay "$1/root" && '
-        'cd "$1/root" && shift 2 && exec "$@"'
+        'cd "$1/root" && shift 2 || exit 1\n'
+        # 133: the machine wants to be booted again (systemd-nspawn with --keep-unit)
+        'while :; do setpriv --pdeathsig TERM "$@"; status=$?; [ $status = 133 ] || exit $status; done'
     )
     name = f"--machine={disk.parent.name.replace('_', '-')}"
-    shell = ["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "sh", "-c", mounts, "sh", str(disk), str(tree)]
+    shell = ["setpriv", "--pdeathsig", "TERM", "unshare", "-m", "sh", "-c", steps, "sh", str(disk), str(tree)]
     return [*shell, *NSPAWN, "-D", ".", name, *options]
 
 
