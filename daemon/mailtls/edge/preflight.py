@@ -1,8 +1,10 @@
-"""A stand-alone smtpd: one service of master.cf, tried with a staged configuration before Postfix is told of it.
+"""A trial run of one service of master.cf with a staged configuration, before Postfix is told of it.
 
 `smtpd -S -u` on a connected socket is a full session (facts 2.9b): it reads main.cf, loads certificates, opens tables,
 drops its privilege, enters the chroot where the service has one, greets, and shakes hands. What `postconf` and `postfix
-check` do not see is seen here: bad numbers, missing tables, protocol lists that turn TLS off for everybody.
+check` do not see is seen here: bad numbers, missing tables, protocol lists that turn TLS off for everybody. postscreen
+cannot stand alone; it is started as master would, with a socket of ours and without its cache, which only one process
+may open; whom it lets through it hands to the smtpd that runs now.
 
 What it says does not reach the site's log, nor any postmaster: its log goes to a socket of ours, by giving a path to
 `postlog_service_name` (global/maillog_client.c puts it behind $queue_directory/public/), and notify_classes is empty.
@@ -22,7 +24,8 @@ from pathlib import Path
 
 from mailtls.core.mastercf import Service
 from mailtls.core.sighting import Sighting
-from mailtls.edge.doorprobe import Knock, look
+from mailtls.edge.doorprobe import Knock, look, visit
+from mailtls.edge.masterchild import MasterChild
 from mailtls.edge.postconf import PATH
 from mailtls.errors import PostfixError
 
@@ -35,8 +38,12 @@ FEW = 4
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where Postfix's programs, queue and socket of ours are; `chroots` is what `-` in the chroot column means."""
+    """Where Postfix's programs, queue and configuration, and a socket of ours are.
 
+    `chroots` is what `-` in the chroot column means.
+    """
+
+    configuration: Path
     programs: Path
     queue: Path
     words: Path
@@ -51,16 +58,24 @@ class Trial:
     words: tuple[str, ...]
 
 
-def command_fault(service: Service, programs: Path) -> str | None:
-    """Say in one clause why master could not run the service's program, or None."""
-    program = programs / service.command
+def service_fault(service: Service, around: Surroundings) -> str | None:
+    """Say in one clause why master could not make the service's socket or run its program, or None."""
+    program = around.programs / service.command
     if not os.access(program, os.X_OK) or not program.is_file():
         return f"{program} is no program that can be run"
+    if service.kind != "inet" and "/" in service.name:
+        # A socket that cannot be made kills the running master (util/unix_listen.c, msg_fatal).
+        socket_path = around.queue / ("public" if service.fields[2] == "n" else "private") / service.name
+        if not socket_path.parent.is_dir():
+            return f"{socket_path.parent} is no directory"
     return None
 
 
 def rehearse(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Trial:
-    """Try one smtpd service with a configuration directory, as seen from `host`. Raises PostfixError."""
+    """Try one service, smtpd or postscreen, with a configuration directory, as seen from `host`. Raises PostfixError.
+
+    Where its words name the directory they name the real one instead.
+    """
     with suppress(FileNotFoundError):
         around.words.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
@@ -68,23 +83,37 @@ def rehearse(configuration: Path, service: Service, around: Surroundings, host: 
         ear.setblocking(False)
         around.words.chmod(0o666)
         try:
-            sighting = _session(configuration, service, around, host, knock)
+            session = _alone if service.command == "smtpd" else _behind_a_socket
+            sighting = session(configuration, service, around, host, knock)
         except OSError as error:
-            raise PostfixError(f"{around.programs / 'smtpd'} cannot be tried: {error.strerror or error}") from error
+            raise PostfixError(
+                f"{around.programs / service.command} cannot be tried: {error.strerror or error}"
+            ) from error
         finally:
             words = _heard(ear)
             around.words.unlink()
-    return Trial(sighting, words)
+    meant = str(around.configuration)
+    return Trial(sighting, tuple(word.replace(str(configuration), meant) for word in words))
 
 
-def _session(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
+def _behind_a_socket(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    with listening:
+        listening.bind((host, 0))
+        listening.listen(8)
+        address = listening.getsockname()[:2]
+        command = [*_command(service, around, "-l"), "-o", "postscreen_cache_map="]
+        with MasterChild(command, _environment(configuration, around), listening):
+            return visit(address, knock)
+
+
+def _alone(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
     client, server = _connected(host)
     with client:
         with server:
             process = subprocess.Popen(  # noqa: S603 - Postfix's own program and the operator's options
-                _command(service, around), stdin=server.fileno(), stdout=server.fileno(), stderr=subprocess.DEVNULL,
-                cwd=around.queue, env={"MAIL_CONFIG": str(configuration), "PATH": PATH, "LANG": "C"},
-                start_new_session=True,
+                _command(service, around, "-S"), stdin=server.fileno(), stdout=server.fileno(),
+                stderr=subprocess.DEVNULL, cwd=around.queue, env=_environment(configuration, around), start_new_session=True,
             )  # fmt: skip
         try:
             return look(client, knock)
@@ -97,7 +126,13 @@ def _session(configuration: Path, service: Service, around: Surroundings, host: 
                 process.wait()
 
 
-def _command(service: Service, around: Surroundings) -> list[str]:
+def _environment(configuration: Path, around: Surroundings) -> dict[str, str]:
+    """Name our socket there as well: that is where a program logs before it has read its parameters."""
+    words = str(around.words)
+    return {"MAIL_CONFIG": str(configuration), "PATH": PATH, "LANG": "C", "POSTLOG_SERVICE": words}
+
+
+def _command(service: Service, around: Surroundings, how: str) -> list[str]:
     """Run it as master would, and then say where to log: of two `-o` the last counts."""
     chrooted = service.chroot == "y" or (service.chroot == "-" and around.chroots)
     log = os.path.relpath(around.words, around.queue / "public")
@@ -110,7 +145,7 @@ def _command(service: Service, around: Surroundings) -> list[str]:
     }
     jail = ["-c"] if chrooted else []
     return [
-        str(around.programs / "smtpd"), "-S", "-u", "-n", service.name, "-t", service.kind, *jail, *service.argv,
+        str(around.programs / service.command), how, "-u", "-n", service.name, "-t", service.kind, *jail, *service.argv,
         *(word for name, value in ours.items() for word in ("-o", f"{name}={value}")),
     ]  # fmt: skip
 

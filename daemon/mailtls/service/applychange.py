@@ -33,7 +33,7 @@ from mailtls.edge.runningmaster import Master, find_master
 from mailtls.edge.stage import lay_out
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
-from mailtls.service.applyexamine import Examined, Port, examine, objections
+from mailtls.service.applyexamine import Examined, Port, examine, fixed_changes, objections
 
 NAMES = ("main.cf", "master.cf")
 LOOKS = 3
@@ -129,6 +129,8 @@ def prepare(order: Order, site: Site, place: Workplace) -> Plan:
     """Examine the present configuration and the staged one. Raises RefusedError, PostfixError."""
     contents = _contents(order, site)
     lay_out(place.stage, site.configuration, contents)
+    if said := fixed_changes(site.configuration, place.stage):
+        raise RefusedError(f"nothing was changed: {'; '.join(said)}")
     queue = _queue(place.stage, site)
     master = find_master(queue)
     present = None
@@ -232,13 +234,20 @@ def verify(order: Order, plan: Plan) -> tuple[str, ...]:
 
 def _problems(order: Order, plan: Plan, after: Mapping[str, Sighting]) -> Iterator[tuple[str, str]]:
     for key, sighting in after.items():
-        before = plan.before.get(key)
-        rehearsal = Rehearsal(plan.present.sighting(key) if plan.present else None, plan.staged.sighting(key))
+        before, port = plan.before.get(key), plan.staged.ports[key]
         if order.strict and before is not None:
-            said = changes(before, sighting, compared(plan.staged.ports[key]))
+            said = changes(before, sighting, compared(port))
         else:
-            said = unasked(before, sighting, rehearsal)
+            said = unasked(before, sighting, _rehearsal(plan, port))
         yield from ((key, each) for each in said)
+
+
+def _rehearsal(plan: Plan, port: Port) -> Rehearsal:
+    """Say how a service behaved when it was tried; behind a postscreen that is tried stands the smtpd of now."""
+    key = port.service.key
+    if plan.present is None or port.service.command != "smtpd":
+        return Rehearsal(None, None)
+    return Rehearsal(plan.present.sighting(key), plan.staged.sighting(key))
 
 
 def compared(port: Port) -> tuple[str, ...]:

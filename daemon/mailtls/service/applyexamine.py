@@ -17,7 +17,7 @@ from mailtls.core.sighting import Sighting, gathered
 from mailtls.edge.doorprobe import Knock
 from mailtls.edge.listening import Listening, bind_fault, loopback
 from mailtls.edge.postconf import Postconf, Reading
-from mailtls.edge.preflight import Surroundings, Trial, command_fault, rehearse
+from mailtls.edge.preflight import Surroundings, Trial, rehearse, service_fault
 from mailtls.edge.runningmaster import Address
 from mailtls.errors import PostfixError
 
@@ -79,10 +79,10 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
         raise PostfixError(f"{meant / 'master.cf'} cannot be read: {(error.strerror or '').lower()}") from error
     master = parse_master_cf(text)
     around = Surroundings(
-        Path(basics["daemon_directory"]), Path(basics["queue_directory"]), words,
+        meant, Path(basics["daemon_directory"]), Path(basics["queue_directory"]), words,
         chroots=basics["compatibility_level"].startswith("0"),
     )  # fmt: skip
-    complaints = [f"service {s.key}: {why}" for s in master.effective if (why := command_fault(s, around.programs))]
+    complaints = [f"service {s.key}: {why}" for s in master.effective if (why := service_fault(s, around))]
     ports, trials, listening = {}, {}, Listening(basics)
     for service in master.effective:
         if service.kind not in ("inet", "pass") or service.command not in SERVERS:
@@ -95,11 +95,17 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
                 ports[service.key] = Port(service, addresses, knock)
             except PostfixError as error:
                 complaints.append(str(error))
-        if service.command == "smtpd":
-            host = loopback(addresses[0])[0] if addresses else "127.0.0.1"
+        if service.command == "smtpd" or running:
+            host = _own_host(addresses)
             trials[service.key] = rehearse(directory, service, around, host, knock)
     complaints += _other_listeners(master, listening)
     return Examined(reading, basics, master, ports, trials, tuple(dict.fromkeys(complaints)))
+
+
+def _own_host(addresses: tuple[Address, ...]) -> str:
+    """Choose the address that a trial is seen from: the service's own, if this machine has it."""
+    host = loopback(addresses[0])[0] if addresses else "127.0.0.1"
+    return host if bind_fault((host, 0)) is None else "127.0.0.1"
 
 
 def _other_listeners(master: MasterCf, listening: Listening) -> Iterator[str]:
@@ -134,6 +140,19 @@ def _recipient(basics: Mapping[str, str]) -> str:
     return f"mailtls-preflight@{(domains or [basics.get('myhostname', 'localhost')])[0]}"
 
 
+def fixed_changes(present: Path, staged: Path) -> tuple[str, ...]:
+    """Say which parameters would change that a running Postfix cannot change; nothing where one cannot be read."""
+    try:
+        old, new = Postconf(present).values(*FIXED), Postconf(staged).values(*FIXED)
+    except PostfixError:
+        return ()
+    return tuple(
+        f"{name} would change from {old[name]} to {new[name]}, which takes a stop and a start and is not done here"
+        for name in FIXED
+        if old[name] != new[name]
+    )
+
+
 def endpoints(examined: Examined) -> tuple[Address, ...]:
     """Give every address and port that master will listen at."""
     listening = Listening(examined.basics)
@@ -153,12 +172,6 @@ def objections(
     """
     known = (*present.complaints, *present.reading.warnings) if present else staged.reading.warnings
     said = [each for each in (*staged.complaints, *staged.reading.warnings) if each not in known]
-    if present is not None:
-        said += [
-            f"{name} would change from {present.basics[name]} to {staged.basics[name]}, which no reload can do"
-            for name in FIXED
-            if present.basics.get(name) != staged.basics.get(name)
-        ]
     if not staged.complaints:
         said += [why for each in endpoints(staged) if each not in listens and (why := bind_fault(each))]
     return (*said, *gathered(_trial_objections(present, staged, live)))
