@@ -179,6 +179,9 @@ class Assembler:
             session = process.session = OpenSession(b"", line.stamp)
             session.is_first = not process.spoken
         process.spoken = True
+        if session.foreign_reason and not session.has_evidence:
+            session.foreign_reason = False  # out of order: it may be the session's before, whose reason is missing
+            return
         session.add_library(evidence.text, line.stamp)
         session.add_line(raw)
 
@@ -204,10 +207,12 @@ class Assembler:
             if open_session is not None and open_session.begins_late(evidence.who, line.stamp):
                 open_session.begun = True
                 return
+            foreign = open_session is not None and open_session.awaits_reason
             self._close_session(process, done)
             process.spoken = True
             process.prelude = None
             process.session = OpenSession(evidence.who, line.stamp, begun=True)
+            process.session.foreign_reason = foreign
             process.session.add_line(raw)
             self._processes.pop(source, None)  # to the end: the front is the longest idle
             self._processes[source] = process

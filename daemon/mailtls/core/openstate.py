@@ -18,7 +18,7 @@ from mailtls.core.process import Process
 from mailtls.core.sessionstate import OpenSession
 from mailtls.core.stamp import Calendar
 
-VERSION = 1
+VERSION = 2
 LARGEST = 16 * 1024 * 1024
 """Characters; above this (a flood of half-open sessions) nothing is kept, and those sessions yield nothing later."""
 

@@ -33,6 +33,8 @@ _FIELDS = {
     Kind.REFUSED: "refused",
     Kind.SERVER_FAULT: "fault",
 }
+# Behind errno's words OpenSSL's queue was empty; a fault of the server gives its reason behind itself (tls_server.c).
+_REASON_COMES_AFTER = frozenset({Kind.ACCEPT_ERROR, Kind.SERVER_FAULT})
 _DECIDING = frozenset({Kind.ACCEPT_ERROR, Kind.ESTABLISHED, Kind.PROXY_FAILED})
 
 
@@ -41,7 +43,7 @@ class OpenSession:
 
     __slots__ = (
         "accept_error", "after", "begun", "client", "commands", "early", "established", "failed", "fault", "first",
-        "hidden", "is_first", "library", "lines", "lost", "prelude", "refused", "stamp", "who",
+        "foreign_reason", "hidden", "is_first", "library", "lines", "lost", "prelude", "refused", "stamp", "who",
     )  # fmt: skip
 
     def __init__(self, who: bytes, stamp: bytes, *, begun: bool = False) -> None:
@@ -50,6 +52,7 @@ class OpenSession:
         self.first = stamp
         self.begun = begun
         self.is_first = False
+        self.foreign_reason = False
         self.early = False
         self.accept_error: bytes | None = None
         self.library: LibraryError | None = None
@@ -110,6 +113,11 @@ class OpenSession:
         return self.accept_error is not None and self.accept_error not in _NOT_A_REASON
 
     @property
+    def awaits_reason(self) -> bool:
+        """Tell whether OpenSSL's reason should still follow."""
+        return self.accept_error in _NOT_A_REASON and self.library is None
+
+    @property
     def failed_without_saying(self) -> bool:
         """Tell whether tlsproxy up to 3.3, which has no line for it, saw a handshake fail: a reason, no success."""
         return self.established is None and self.library is not None and cause_of(self.library) is not Cause.NETWORK_CUT
@@ -139,6 +147,8 @@ class OpenSession:
         if field is not None:
             setattr(self, field, evidence.text)
             self.early = kind is Kind.ACCEPT_ERROR and self.library is not None
+            if kind in _REASON_COMES_AFTER and evidence.text not in _NOT_A_REASON:
+                self.library, self.early = None, False  # what came before this line is another session's reason
         elif kind is Kind.CLIENT:
             self.client = True
         elif kind is Kind.HIDDEN:
