@@ -7,7 +7,7 @@ decided by the assembler (or by the same functions, from a cache), once for all 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -16,13 +16,13 @@ from mailtls.core.assembler import Assembler
 from mailtls.core.cause import Cause, Outcome, Service
 from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Total, Verdict, verdict_of
-from mailtls.core.logincrowd import LoginCrowd
+from mailtls.core.logincrowd import LoginCrowd, failed_logins
 from mailtls.core.peer import Peer, canonical_ip
 from mailtls.core.postfixlog import Program, read_smtpd
 from mailtls.core.printable import printable
 from mailtls.core.session import Session
 from mailtls.core.sessionstate import OpenSession, conclude
-from mailtls.core.shape import Row, Shapes
+from mailtls.core.shape import Row, Shapes, address_in
 from mailtls.core.skim import SUITE, Skim
 from mailtls.core.stamp import Calendar
 
@@ -47,8 +47,8 @@ class Crowd:
         """Count the failures of each address, as the log spells it."""
         found: Counter[bytes] = Counter()
         for key, (count, _, _) in self._shapes.troubles.items():
-            found[_ip(key)] += count[0]
-        found.update(self._logins.failures)
+            found[address_in(key)] += count[0]
+        found.update(failed_logins(self._shapes.logins))
         return found
 
     def settle(self, history: History, most: int | None = None) -> None:
@@ -57,20 +57,33 @@ class Crowd:
         chosen.update(ip for ip, _ in self.failing().most_common(most))
         self.settle_these(history, chosen)
 
-    def settle_these(self, history: History, chosen: set[bytes]) -> None:
+    def settle_these(self, history: History, chosen: Collection[bytes]) -> None:
         """Record these addresses in `history`."""
+        self.settle_failures(history, chosen)
+        self.settle_successes(history, chosen)
+
+    def settle_failures(self, history: History, chosen: Collection[bytes]) -> None:
+        """Record what failed of these addresses, and their logins."""
         self._settle_troubles(history, chosen)
-        for rows in (self._login_sessions(chosen), self._established(chosen), self._ended(chosen)):
-            for session, count, last in rows:
-                history.record(session, count, last)
-        self._settled |= chosen
+        self._record(history, self._login_sessions(chosen))
+        self._settled.update(chosen)
         self._totals = None
 
-    def _settle_troubles(self, history: History, chosen: set[bytes]) -> None:
+    def settle_successes(self, history: History, chosen: Collection[bytes]) -> None:
+        """Record what succeeded, and plaintext sessions."""
+        self._record(history, chain(self._established(chosen), self._ended(chosen)))
+        self._settled.update(chosen)
+        self._totals = None
+
+    def _record(self, history: History, rows: Iterable[_Counted]) -> None:
+        for session, count, last in rows:
+            history.record(session, count, last)
+
+    def _settle_troubles(self, history: History, chosen: Collection[bytes]) -> None:
         """Record failures, with the exact times of all of them: bursts and rhythms are told by those."""
         times = {name: list(peer.failed_at) for name, peer in history.peers.items()}
         for key, (counts, stamps, _) in self._shapes.troubles.items():
-            if counts[0] <= 0 or _ip(key) not in chosen:
+            if counts[0] <= 0 or address_in(key) not in chosen:
                 continue
             for session, count, last in self._troubles(only=key):
                 history.record(session, count, last)
@@ -103,7 +116,7 @@ class Crowd:
         """Plaintext sessions of a client are one row, whatever their statistics."""
         plain: dict[bytes, Row] = {}
         for key, row in self._shapes.ended.items():
-            if row[0] <= 0 or not self._wanted(_ip(key), None):
+            if row[0] <= 0 or not self._wanted(address_in(key), None):
                 continue
             if b" starttls=" in key or b" commands=0/0" in key:
                 yield from self._end(key, row)
@@ -129,14 +142,14 @@ class Crowd:
         found: Counter[Total] = Counter()
         service = self._program.service
         for key, row in self._shapes.established.items():
-            if row[0] > 0 and _ip(key) not in self._settled:
+            if row[0] > 0 and address_in(key) not in self._settled:
                 version, cipher = self._suite(key)
                 found[service, Outcome.TLS_OK, Cause.NONE, None, version, cipher] += row[0]
         for key, row in self._shapes.ended.items():
             if (
                 row[0] > 0
                 and b" starttls=" not in key
-                and _ip(key) not in self._settled
+                and address_in(key) not in self._settled
                 and b" commands=0/0" not in key
             ):
                 found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
@@ -153,18 +166,18 @@ class Crowd:
     def peers(self) -> int:
         """Count the addresses that were not settled."""
         shapes = self._shapes
-        found = {_ip(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
+        found = {address_in(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
         found.update(self._logins.by_address)
         return len(found - self._settled)
 
     # --- rows to sessions ------------------------------------------------------------------------------------
 
-    def _wanted(self, ip: bytes, chosen: set[bytes] | None) -> bool:
+    def _wanted(self, ip: bytes, chosen: Collection[bytes] | None) -> bool:
         return ip in chosen if chosen is not None else ip not in self._settled
 
-    def _established(self, chosen: set[bytes] | None, *, by_mail: bool = True) -> Iterator[_Counted]:
+    def _established(self, chosen: Collection[bytes] | None, *, by_mail: bool = True) -> Iterator[_Counted]:
         for key, (count, first, last, mails, _) in self._shapes.established.items():
-            if count > 0 and self._wanted(_ip(key), chosen):
+            if count > 0 and self._wanted(address_in(key), chosen):
                 version, cipher = self._suite(key)
                 session = Session(
                     self._moment(first, 0), _peer(key[32:]), self._program.service, self._program.door,
@@ -191,15 +204,15 @@ class Crowd:
                 self._suites[tail] = found
         return found
 
-    def _ended(self, chosen: set[bytes] | None) -> Iterator[_Counted]:
+    def _ended(self, chosen: Collection[bytes] | None) -> Iterator[_Counted]:
         for key, row in self._shapes.ended.items():
-            if row[0] > 0 and self._wanted(_ip(key), chosen):
+            if row[0] > 0 and self._wanted(address_in(key), chosen):
                 yield from self._end(key, row)
 
     def _without_suite(self) -> Iterator[_Counted]:
         """Successes that only the statistics prove (smtpd_tls_loglevel = 0)."""
         for key, row in self._shapes.ended.items():
-            if row[0] > 0 and b" starttls=" in key and self._wanted(_ip(key), None):
+            if row[0] > 0 and b" starttls=" in key and self._wanted(address_in(key), None):
                 yield from self._end(key, row)
 
     def _end(self, key: bytes, row: Row) -> Iterator[_Counted]:
@@ -213,7 +226,7 @@ class Crowd:
     def _troubles(self, *, only: bytes | None = None) -> Iterator[_Counted]:
         troubles = self._shapes.troubles
         for key, (counts, stamps, lines) in troubles.items() if only is None else [(only, troubles[only])]:
-            if counts[0] <= 0 or (only is None and not self._wanted(_ip(key), None)):
+            if counts[0] <= 0 or (only is None and not self._wanted(address_in(key), None)):
                 continue
             assembler = Assembler(self._calendar)
             done = [session for line in lines for session in assembler.feed(line)]
@@ -226,7 +239,7 @@ class Crowd:
         alike: dict[bytes, bytes] = {}
         counts: Counter[bytes] = Counter()
         for key, (count, _, _) in self._shapes.troubles.items():
-            if count[0] > 0 and self._wanted(_ip(key), None):
+            if count[0] > 0 and self._wanted(address_in(key), None):
                 kind = _anonymous(key)
                 alike.setdefault(kind, key)
                 counts[kind] += count[0]
@@ -289,11 +302,6 @@ class Successes:
         return 0
 
 
-def _ip(key: bytes) -> bytes:
-    start = key.find(b"[") + 1
-    return key[start : key.find(b"]", start)]
-
-
 def _anonymous(key: bytes) -> bytes:
     """The key without the client: what stands between ` from ` and the `]` of its address, in each message."""
     end = key.find(b"]") + 1
@@ -303,4 +311,4 @@ def _anonymous(key: bytes) -> bytes:
 
 def _peer(who: bytes) -> Peer:
     start = who.find(b"[")
-    return Peer(canonical_ip(printable(_ip(who), 64)), printable(who[:start], 255) or None)
+    return Peer(canonical_ip(printable(address_in(who), 64)), printable(who[:start], 255) or None)

@@ -19,16 +19,14 @@ class Meaning:
     """What lines of one kind say, and how often it was said. `login`: None for none that counts as a session."""
 
     login: LoginLine | None
-    failed: bool
     count: int = 0
 
 
 class LoginCrowd:
-    """All login rows of a log. `by_address`: meanings with their rows; `failures`: how many, by address."""
+    """All login rows of a log. `by_address`: meanings with their rows."""
 
     def __init__(self, rows: dict[bytes, Row]) -> None:
         self.by_address: dict[bytes, list[tuple[Meaning, Row]]] = {}
-        self.failures: Counter[bytes] = Counter()
         self._meanings: dict[tuple[bytes, bytes, bytes], Meaning] = {}
         meanings, by_address = self._meanings, self.by_address
         for key, row in rows.items():
@@ -42,8 +40,6 @@ class LoginCrowd:
                 by_address[address].append((meaning, row))
             else:
                 by_address[address] = [(meaning, row)]
-            if meaning.failed:
-                self.failures[address] += row[0]
 
     def of(self, addresses: Collection[bytes]) -> Iterator[tuple[bytes, LoginLine, Row]]:
         """Yield the rows of these addresses, in the order of the log."""
@@ -64,11 +60,28 @@ class LoginCrowd:
                 yield meaning.login, left[id(meaning)]
 
 
+def failed_logins(rows: dict[bytes, Row]) -> Counter[bytes]:
+    """Count failures by address. Most rows are plain successes, which the end of their key tells."""
+    found: Counter[bytes] = Counter()
+    failed: dict[tuple[bytes, bytes, bytes], bool] = {}
+    for key, row in rows.items():
+        if key.endswith(b"\0TLS"):
+            continue
+        program, word, address, state = key.split(b"\0", 3)
+        kind = program, word, state
+        if kind not in failed:
+            login = _read(*kind).login
+            failed[kind] = login is not None and login.outcome in FAILED
+        if failed[kind]:
+            found[address] += row[0]
+    return found
+
+
 def _read(program: bytes, word: bytes, state: bytes) -> Meaning:
     sentence = b"Login" if word == b"Login" else b"Disconnected"
     text = b"%b-login: %b: user=<>, rip=192.0.2.1, lip=192.0.2.2, %b" % (program, sentence, state)
     found = login_service(b"dovecot", text)
     login = read_login(*found) if found is not None else None
     if login is None or login.outcome is None:
-        return Meaning(None, failed=False)
-    return Meaning(login, login.outcome in FAILED)
+        return Meaning(None)
+    return Meaning(login)

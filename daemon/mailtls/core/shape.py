@@ -19,6 +19,12 @@ delivered = re.compile(rb" (?:data|bdat)=[1-9]").search
 """Tell from the statistics of a `disconnect` line whether a mail was accepted."""
 
 
+def address_in(text: bytes) -> bytes:
+    """The first address in brackets of a message, as the log spells it."""
+    start = text.find(b"[") + 1
+    return text[start : text.find(b"]", start)]
+
+
 class Trouble:
     """A session whose TLS failed, or that is none of the plain shapes, so far. A line is None until it is looked up."""
 

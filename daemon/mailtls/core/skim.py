@@ -18,10 +18,11 @@ from collections import Counter, deque
 
 from mailtls.core.cause import Service
 from mailtls.core.follower import Follower
+from mailtls.core.logincrowd import failed_logins
 from mailtls.core.marks import Marker
 from mailtls.core.postfixlog import FAULT_MARKS, Program
 from mailtls.core.search import PLAIN, Search
-from mailtls.core.shape import LAST, MAILS, Shapes, Trouble
+from mailtls.core.shape import LAST, MAILS, Shapes, Trouble, address_in
 from mailtls.core.sieve import SHAPES
 
 # tls/tls_misc.c:tls_log_summary; tlsproxy names no client before the bracket, its lines are odd ones.
@@ -221,6 +222,17 @@ class Skim:
                 break
             place += len(mark)
         return list(lines)
+
+    def failing(self) -> Counter[bytes]:
+        """Count the failures of this part by address, as the log spells it."""
+        found: Counter[bytes] = Counter()
+        for shapes in self.lanes.values():
+            for key, (counts, _, _) in shapes.troubles.items():
+                found[address_in(key)] += counts[0]
+        for session in self.pending.values():
+            found[address_in(session.messages[0])] += 1
+        found.update(failed_logins(self.logins.logins))
+        return found
 
     # --- both parts ------------------------------------------------------------------------------------------
 

@@ -6,28 +6,25 @@ What neither can read (small logs, other header forms, Postfix before 3.0) is le
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from mailtls.core.assembler import Assembler
-from mailtls.core.crowd import Crowd, Successes
-from mailtls.core.follower import Follower
+from mailtls.core.crowd import Crowd
 from mailtls.core.history import Crowd as HistoryCrowd
 from mailtls.core.history import History
-from mailtls.core.search import Search
-from mailtls.core.shape import Shapes, Trouble
+from mailtls.core.shape import Shapes
 from mailtls.core.sieve import Sieve, find_lane
-from mailtls.core.skim import Skim
 from mailtls.core.stamp import Calendar
 from mailtls.edge.fastsearch import fastest
-from mailtls.edge.halves import Half, Place, blocks, middle_of, places_of, whole_lines
+from mailtls.edge.halves import Half, Place, blocks, part_of, places_of, whole_lines
 from mailtls.edge.logstream import BLOCK, LogFile
+from mailtls.edge.parcel import pack_shapes, unpack_shapes
+from mailtls.edge.skimming import Skimming
 
 LARGE = 24 << 20
 _ODD_LINES = 100_000  # of the second half, for the assembler
+_SHARE = 0.48  # of the blocks, for this process: it also has to put everything together
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 Drain = Callable[[list[bytes]], None]
@@ -87,20 +84,19 @@ class Bulk:
     # --- the sieve -------------------------------------------------------------------------------------------
 
     def _sieve(self, descriptor: int, lane: tuple[bytes, int]) -> Shapes:
-        places = places_of(descriptor, self.file.size)
-        middle = middle_of(places)
         search = fastest()
-        here, there = places[:middle], places[middle:]
+        here, there = part_of(places_of(descriptor, self.file.size), _SHARE)
         other = None
         if there:
-            other = Half(descriptor, there, lambda found: _to_plain(_sieved(Sieve(*lane, search), found, None)))
-        shapes = _sieved(Sieve(*lane, search), self._ticking(blocks(descriptor, here), len(here)), self.drain)
+            other = Half(descriptor, there, lambda found: [pack_shapes(_sieved(Sieve(*lane, search), found, None))])
+        shapes = _sieved(Sieve(*lane, search), self._ticking(descriptor, here), self.drain)
         if other is not None:
-            plain = other.result()
-            if plain is None:
+            parcel = other.receive()
+            other.stop()
+            if parcel is None:
                 later = _sieved(Sieve(*lane, search), blocks(descriptor, there), self.drain)
             else:
-                later = _from_plain(plain)
+                later = unpack_shapes(parcel)
                 self.drain(later.odd)
             shapes.join(later)
         shapes.odd.clear()
@@ -124,77 +120,22 @@ class Bulk:
         worker.shapes.close_all()
         return worker.shapes
 
-    # --- the skim --------------------------------------------------------------------------------------------
-
     def _skim(self, descriptor: int, width: int, most: int) -> bool:
-        places = places_of(descriptor, self.file.size)
-        search = fastest()
-        skim = self._first_pass(descriptor, places, width, search)
-        if not skim.regular:
+        skimming = Skimming(
+            descriptor, self.file.size, width, self.calendar, self.history, self.drain,
+            lambda done: self.tick(int(self.file.size * done)),
+        )  # fmt: skip
+        if not skimming.run(most):
             return False
-        crowds = {name: Crowd(shapes, self.calendar) for name, shapes in skim.lanes.items()}
-        logins = Crowd(skim.logins, self.calendar)
-        failing: Counter[bytes] = Counter()
-        for crowd in (*crowds.values(), logins):
-            failing.update(crowd.failing())
-        wanted = {ip for ip, _ in failing.most_common(most)} | {ip.encode() for ip in self.history.peers}
-        self.history.failing_unlisted += len(failing.keys() - wanted)
-        self._second_pass(descriptor, places, skim, Follower(width, frozenset(wanted), search))
-        for name, shapes in skim.lanes.items():
-            crowds.setdefault(name, Crowd(shapes, self.calendar))
-        self._take(skim, [*crowds.values(), logins], wanted)
+        self.read, self.understood = skimming.read, skimming.understood
+        self.crowds += skimming.crowds
         return True
 
-    def _first_pass(self, descriptor: int, places: list[Place], width: int, search: Search) -> Skim:
-        middle = middle_of(places)
-        here, there = places[:middle], places[middle:]
-        other = None
-        if there:
-            other = Half(descriptor, there, lambda found: _skimmed_plain(_skimmed(Skim(width, search), found)))
-        skim = _skimmed(Skim(width, search), self._ticking(blocks(descriptor, here), len(here) * 2))
-        later = None
-        if other is not None:
-            plain = other.result()
-            later = Skim(width, search)
-            if plain is None:
-                _skimmed(later, blocks(descriptor, there))
-            else:
-                _skimmed_from_plain(later, plain)
-        skim.end(later)
-        return skim
-
-    def _second_pass(self, descriptor: int, places: list[Place], skim: Skim, follower: Follower) -> None:
-        middle = middle_of(places)
-        here, there = places[:middle], places[middle:]
-        other = None
-        if there:
-            other = Half(descriptor, there, lambda found: _followed_plain(_followed(follower, found, middle)))
-        _followed(follower, self._ticking(blocks(descriptor, here), len(here) * 2, len(here)), 0)
-        plain = other.result() if other is not None else None
-        if plain is not None:
-            follower.join(*plain)
-        elif there:
-            _followed(follower, blocks(descriptor, there), middle)
-        skim.take(follower)
-
-    def _take(self, skim: Skim, crowds: list[Crowd], wanted: set[bytes]) -> None:
-        self.drain(skim.odd)
-        for lines in skim.alerts:
-            assembler = Assembler(self.calendar)
-            for session in [session for line in lines for session in assembler.feed(line)] + assembler.finish():
-                self.history.record(session)
-        for crowd in crowds:
-            crowd.settle_these(self.history, wanted)
-        self.history.sessions_left_out += sum(shapes.left_out for shapes in (*skim.lanes.values(), skim.logins))
-        self.crowds += [*crowds, Successes(skim)]
-        self.read = skim.logins.read
-        self.understood = skim.understood()
-
-    def _ticking(self, found: Iterator[bytes], whole: int, done: int = 0) -> Iterator[bytes]:
-        """Tell the progress now and then; `whole` blocks are 100%, of which `done` are done."""
-        for number, block in enumerate(found, done):
+    def _ticking(self, descriptor: int, places: list[Place]) -> Iterator[bytes]:
+        """Yield the blocks, and tell the progress now and then."""
+        for number, block in enumerate(blocks(descriptor, places)):
             if number % 64 == 0:
-                self.tick(min(self.file.size, self.file.size * number // max(whole, 1)))
+                self.tick(self.file.size * number // len(places))
             yield block
 
 
@@ -207,58 +148,3 @@ def _sieved(worker: Sieve, found: Iterator[bytes], drain: Drain | None) -> Shape
         elif len(worker.shapes.odd) > _ODD_LINES:
             raise OverflowError
     return worker.shapes
-
-
-def _skimmed(skim: Skim, found: Iterator[bytes]) -> Skim:
-    for block in found:
-        skim.read(block)
-    return skim
-
-
-def _followed(follower: Follower, found: Iterator[bytes], first: int) -> Follower:
-    for number, block in enumerate(found, first):
-        follower.follow(block, number)
-    return follower
-
-
-# What goes through the pipe: values that marshal knows.
-
-_SHAPES = (
-    "host_and_tag", "established", "ended", "logins", "troubles", "running", "heads", "broken", "odd", "stamps",
-    "read", "understood", "left_out",
-)  # fmt: skip
-_SKIMMED = ("odd", "alerts", "orphans", "failures", "plain", "established", "ended_tls", "ended_refused")
-
-
-def _to_plain(shapes: Shapes) -> tuple[Any, ...]:
-    trouble = [(pid, s.messages, s.lines, s.stamp) for pid, s in shapes.trouble.items()]
-    return (*(getattr(shapes, name) for name in _SHAPES), trouble)
-
-
-def _from_plain(plain: tuple[Any, ...]) -> Shapes:
-    shapes = Shapes(b"")
-    for name, value in zip(_SHAPES, plain, strict=False):
-        setattr(shapes, name, value)
-    shapes.trouble = {pid: Trouble(pid, *rest) for pid, *rest in plain[-1]}
-    return shapes
-
-
-def _skimmed_plain(skim: Skim) -> tuple[Any, ...]:
-    pending = [(source, s.pid, s.messages, s.lines, s.stamp) for source, s in skim.pending.items()]
-    lanes = {name: _to_plain(shapes) for name, shapes in skim.lanes.items()}
-    return (*(getattr(skim, name) for name in _SKIMMED), dict(skim.suites), pending, lanes, _to_plain(skim.logins))
-
-
-def _skimmed_from_plain(skim: Skim, plain: tuple[Any, ...]) -> None:
-    for name, value in zip(_SKIMMED, plain, strict=False):
-        setattr(skim, name, value)
-    suites, pending, lanes, logins = plain[-4:]
-    skim.suites = Counter(suites)
-    skim.pending = {source: Trouble(*rest) for source, *rest in pending}
-    skim.lanes = {name: _from_plain(shapes) for name, shapes in lanes.items()}
-    skim.logins = _from_plain(logins)
-    skim.stamps = skim.logins.stamps
-
-
-def _followed_plain(follower: Follower) -> tuple[Any, ...]:
-    return follower.rows, follower.left_out

@@ -1,7 +1,7 @@
 """A large plain file on two processes: where its blocks of whole lines are, and a fork for the second half.
 
-The fork does the same work on its half and sends what came of it through a pipe, by marshal; if it dies, the caller
-does that half itself. Nothing is shared but the file.
+The fork does the same work on its half and sends what came of it through a pipe, by marshal, in one piece or several;
+if it dies, the caller does that half itself. Nothing is shared but the file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mailtls.edge.logstream import BLOCK
@@ -17,7 +18,6 @@ from mailtls.edge.logstream import BLOCK
 SPLIT = 48 << 20  # smaller files are not worth a second process
 _LONGEST_LINE = 1 << 20
 _USUAL_LINE = 1 << 12
-_FIRST_SHARE = 0.48  # of the blocks: the first process also has to put everything together
 
 Place = tuple[int, int]
 
@@ -57,11 +57,12 @@ def _next_newline(descriptor: int, start: int, size: int) -> int:
     return size
 
 
-def middle_of(places: Sequence[Place]) -> int:
-    """How many of the blocks the first process reads: all of them where one process is enough."""
+def part_of(places: list[Place], share: float) -> tuple[list[Place], list[Place]]:
+    """Part the blocks between this process and a second one: all for this one where one process is enough."""
     if not places or places[-1][1] < SPLIT or (os.cpu_count() or 1) < 2:
-        return len(places)
-    return int(len(places) * _FIRST_SHARE)
+        return places, []
+    middle = int(len(places) * share)
+    return places[:middle], places[middle:]
 
 
 def blocks(descriptor: int, places: Sequence[Place]) -> Iterator[bytes]:
@@ -87,28 +88,37 @@ def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class Half:
-    """The second process: `work` is given its blocks and returns what marshal can send."""
+    """The second process: `work` is given its blocks, and yields what marshal can send."""
 
-    def __init__(self, descriptor: int, places: Sequence[Place], work: Callable[[Iterator[bytes]], object]) -> None:
-        self._read, write = os.pipe()
+    def __init__(
+        self, descriptor: int, places: Sequence[Place], work: Callable[[Iterator[bytes]], Iterable[Any]]
+    ) -> None:
+        read, write = os.pipe()
         self._pid = os.fork()
         if self._pid:
             os.close(write)
+            self._pipe = os.fdopen(read, "rb")
             return
         status = 1
         try:
-            os.close(self._read)
-            found: Any = work(blocks(descriptor, places))
+            os.close(read)
             with os.fdopen(write, "wb") as pipe:
-                marshal.dump(found, pipe)
+                for found in work(blocks(descriptor, places)):
+                    marshal.dump(found, pipe)
+                    pipe.flush()
             status = 0
         finally:
             os._exit(status)  # nothing of the parent is cleaned up here
 
-    def result(self) -> Any:
-        """Wait for what the second process found; None if it failed."""
-        found = None
-        with os.fdopen(self._read, "rb") as pipe, contextlib.suppress(EOFError, ValueError, TypeError):
-            found = marshal.load(pipe)  # noqa: S302  (our own fork wrote it)
-        _, status = os.waitpid(self._pid, 0)
-        return found if status == 0 else None
+    def receive(self) -> Any:
+        """Wait for the next that the second process yields; None if it failed."""
+        with contextlib.suppress(EOFError, ValueError, TypeError):
+            return marshal.load(self._pipe)  # noqa: S302  (our own fork wrote it)
+        return None
+
+    def stop(self) -> None:
+        """End the second process, whether it is done or not."""
+        self._pipe.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
