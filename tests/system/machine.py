@@ -199,7 +199,8 @@ def _fill(source: Path) -> list[str]:
         program = source / "bin" / name
         program.write_text(PROGRAM.format(paths=[f"{SOURCE}/daemon", *places], module=module), "utf-8")
         program.chmod(0o755)
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(source / "daemon")], check=True)
+    beside = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(source / "daemon")], check=True, env=beside)
     subprocess.run(["chmod", "-R", "go=rX,u+rw", str(source)], check=True)
     source.parent.chmod(0o755)
     return [f"--bind-ro={package.resolve()}:{place}" for package, place in zip(packages, places, strict=True)]

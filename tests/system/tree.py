@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = "ca-certificates,dbus,python3,rsyslog,systemd,systemd-sysv"
-LATER = "openssl postfix postfix-lmdb"  # need debconf's answers, and a machine that starts nothing
+LATER = "openssl postfix postfix-lmdb ssl-cert"  # need debconf's answers, and a machine that starts nothing
 INSTALL = f"""
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -26,6 +26,8 @@ chmod 755 /usr/sbin/policy-rc.d
 echo 'postfix postfix/main_mailer_type select Internet Site' | debconf-set-selections
 echo 'postfix postfix/mailname string mx.example.test' | debconf-set-selections
 apt-get -q -y --no-install-recommends install {LATER}
+postconf -e smtpd_tls_security_level=may \\
+    smtpd_tls_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem smtpd_tls_key_file=/etc/ssl/private/ssl-cert-snakeoil.key
 apt-get clean
 rm -rf /usr/sbin/policy-rc.d /var/lib/apt/lists/*
 echo mx >/etc/hostname
