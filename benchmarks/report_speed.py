@@ -81,9 +81,10 @@ STAGES = (
     ("mailtls.core.skim", "Skim", "_count_successes", "successes by version and cipher"),
     ("mailtls.core.skim", "Skim", "_count_ends", "ends of sessions"),
     ("mailtls.core.follower", "Follower", "follow", "sessions of the listed peers"),
-    ("mailtls.edge.bulk", "Bulk", "_first_pass", "FIRST PASS, with reading"),
-    ("mailtls.edge.bulk", "Bulk", "_second_pass", "SECOND PASS, with reading"),
-    ("mailtls.edge.bulk", "Bulk", "_take", "verdicts of the listed peers"),
+    ("mailtls.edge.skimming", "Skimming", "_skimmed", "FIRST PASS, with reading"),
+    ("mailtls.edge.skimming", "Skimming", "_settle_failures", "verdicts of the listed peers: failures"),
+    ("mailtls.edge.skimming", "Skimming", "_follow", "SECOND PASS, with reading and the line above"),
+    ("mailtls.edge.skimming", "Skimming", "_settle_successes", "verdicts of the listed peers: successes"),
     ("mailtls.core.diagnosis", None, "diagnose", "diagnosis"),
     ("mailtls.ctl.output", None, "write", "printing"),
 )
@@ -92,7 +93,7 @@ STAGES = (
 def stages(log: str) -> None:
     """Print the share of processor time of each stage in one process."""
     from mailtls import ctl
-    from mailtls.edge import bulk, halves
+    from mailtls.edge import halves, skimming
 
     halves.SPLIT = 1 << 62
     spent: dict[str, float] = {}
@@ -100,7 +101,7 @@ def stages(log: str) -> None:
         module = importlib.import_module(module_name)
         owner = module if owner_name is None else getattr(module, owner_name)
         setattr(owner, name, timed(getattr(owner, name), words, spent))
-    bulk.places_of = halves.places_of
+    skimming.places_of = halves.places_of
     start = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         ctl.run(["report", log])

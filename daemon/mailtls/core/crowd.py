@@ -14,6 +14,7 @@ from itertools import chain
 
 from mailtls.core.assembler import Assembler
 from mailtls.core.cause import Cause, Outcome, Service
+from mailtls.core.dovecotlog import LoginLine
 from mailtls.core.evidence import Evidence, Kind
 from mailtls.core.history import FAILED, TIMES_PER_PEER, History, Tally, Total, Verdict, verdict_of
 from mailtls.core.logincrowd import LoginCrowd, failed_logins
@@ -40,6 +41,7 @@ class Crowd:
         self._logins = LoginCrowd(shapes.logins)
         self._settled: set[bytes] = set()
         self._totals: Counter[Total] | None = None
+        self._others: tuple[list[tuple[LoginLine, int]], set[bytes]] | None = None
 
     # --- choosing --------------------------------------------------------------------------------------------
 
@@ -67,13 +69,13 @@ class Crowd:
         self._settle_troubles(history, chosen)
         self._record(history, self._login_sessions(chosen))
         self._settled.update(chosen)
-        self._totals = None
+        self._totals = self._others = None
 
     def settle_successes(self, history: History, chosen: Collection[bytes]) -> None:
         """Record what succeeded, and plaintext sessions."""
         self._record(history, chain(self._established(chosen), self._ended(chosen)))
         self._settled.update(chosen)
-        self._totals = None
+        self._totals = self._others = None
 
     def _record(self, history: History, rows: Iterable[_Counted]) -> None:
         for session, count, last in rows:
@@ -99,9 +101,7 @@ class Crowd:
     def rows(self) -> Iterator[tuple[str, str | None, Verdict, Tally]]:
         """Yield the verdicts of all peers that were not settled."""
         alike: dict[tuple[str, str | None, Verdict], Tally] = {}
-        for session, count, last in chain(
-            self._troubles(), self._login_sessions(self._logins.by_address.keys() - self._settled)
-        ):
+        for session, count, last in chain(self._troubles(), self._login_sessions(self._other_logins()[1])):
             if session.peer is not None:
                 key = (session.peer.ip, session.peer.name, verdict_of(session))
                 alike.setdefault(key, Tally()).add(count, session.at, last)
@@ -153,7 +153,7 @@ class Crowd:
                 and b" commands=0/0" not in key
             ):
                 found[service, Outcome.NO_STARTTLS, Cause.NONE, None, None, None] += row[0]
-        for login, count in self._logins.without(self._settled):
+        for login, count in self._other_logins()[0]:
             if login.outcome is not None:
                 reason = login.reason if login.outcome in FAILED else None
                 suite = login.tls_version, login.cipher
@@ -167,8 +167,7 @@ class Crowd:
         """Count the addresses that were not settled."""
         shapes = self._shapes
         found = {address_in(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
-        found.update(self._logins.by_address)
-        return len(found - self._settled)
+        return len((found | self._other_logins()[1]) - self._settled)
 
     # --- rows to sessions ------------------------------------------------------------------------------------
 
@@ -259,6 +258,12 @@ class Crowd:
                     count,
                     self._moment(last, 1),
                 )  # fmt: skip
+
+    def _other_logins(self) -> tuple[list[tuple[LoginLine, int]], set[bytes]]:
+        """What was said at logins of peers that were not settled, and who they are."""
+        if self._others is None:
+            self._others = self._logins.without(self._settled)
+        return self._others
 
     def _moment(self, block: int, side: int) -> datetime | None:
         return self._calendar.read(self._shapes.stamps[block][side])

@@ -106,9 +106,10 @@ class Skimming:
             for session in [session for line in lines for session in assembler.feed(line)] + assembler.finish():
                 self.history.record(session)
         crowds = {name: Crowd(shapes, self.calendar) for name, shapes in skim.lanes.items()}
-        crowds[skim.logins.host_and_tag] = Crowd(skim.logins, self.calendar)
+        logins = crowds[skim.logins.host_and_tag] = Crowd(skim.logins, self.calendar)
         for crowd in crowds.values():
             crowd.settle_failures(self.history, wanted)
+        logins.totals()  # is kept; nothing more comes to these
         return crowds
 
     def _settle_successes(self, skim: Skim, crowds: dict[bytes, Crowd], wanted: frozenset[bytes]) -> None:
