@@ -11,6 +11,10 @@ from tests.system.setup import follow
 from tests.system.tree import NoTreeError, debian_tree
 
 
+BOOTED: set[Path] = set()
+"""What was booted already: where that was possible once, it must be possible again."""
+
+
 @pytest.fixture(scope="session")
 def tree() -> Path:
     """A Debian that can be booted."""
@@ -52,7 +56,9 @@ def machine(installed: Machine) -> Machine:
 def _booted(tree: Path) -> Iterator[Machine]:
     try:
         with booted(tree) as machine:
+            BOOTED.add(tree)
             machine.run("ln", "-s", *(f"{SOURCE}/bin/{name}" for name in PROGRAMS), "/usr/local/bin/")
             yield machine
     except NoTreeError as error:
+        assert not BOOTED, f"this machine could boot another a while ago: {error}"
         pytest.skip(str(error))

@@ -76,7 +76,7 @@ def on_a_copy(tree: Path, disk: Path, *options: str) -> list[str]:
         # 133: the machine wants to be booted again (systemd-nspawn with --keep-unit)
         'while :; do setpriv --pdeathsig TERM "$@"; status=$?; [ $status = 133 ] || exit $status; done'
     )
-    name = f"--machine={disk.parent.name.replace('_', '-')}"
+    name = f"--machine={disk.parent.name.replace('_', 'x')}"
     shell = ["setpriv", "--pdeathsig", "TERM", "unshare", "-m", "sh", "-c", steps, "sh", str(disk), str(tree)]
     return [*shell, *NSPAWN, "-D", ".", name, *options]
 
