@@ -10,7 +10,6 @@ from tests.system.machine import PROGRAMS, SOURCE, Machine, booted
 from tests.system.setup import follow
 from tests.system.tree import NoTreeError, debian_tree
 
-
 BOOTED: set[Path] = set()
 """What was booted already: where that was possible once, it must be possible again."""
 
