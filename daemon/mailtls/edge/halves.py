@@ -10,6 +10,7 @@ import contextlib
 import marshal
 import os
 import signal
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from mailtls.edge.logstream import BLOCK
 SPLIT = 48 << 20  # smaller files are not worth a second process
 _LONGEST_LINE = 1 << 20
 _USUAL_LINE = 1 << 12
+
+_LENGTH = struct.Struct("=Q")
 
 Place = tuple[int, int]
 
@@ -104,7 +107,8 @@ class Half:
             os.close(read)
             with os.fdopen(write, "wb") as pipe:
                 for found in work(blocks(descriptor, places)):
-                    marshal.dump(found, pipe)
+                    parcel = marshal.dumps(found)
+                    pipe.write(_LENGTH.pack(len(parcel)) + parcel)
                     pipe.flush()
             status = 0
         finally:
@@ -112,9 +116,12 @@ class Half:
 
     def receive(self) -> Any:
         """Wait for the next that the second process yields; None if it failed."""
-        with contextlib.suppress(EOFError, ValueError, TypeError):
-            return marshal.load(self._pipe)  # noqa: S302  (our own fork wrote it)
-        return None
+        head = self._pipe.read(_LENGTH.size)
+        if len(head) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack(head)
+        parcel = self._pipe.read(length)  # whole: marshal asks a file for every byte by itself
+        return marshal.loads(parcel) if len(parcel) == length else None  # noqa: S302  (our own fork wrote it)
 
     def stop(self) -> None:
         """End the second process, whether it is done or not."""

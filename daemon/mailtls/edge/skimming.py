@@ -22,7 +22,7 @@ from mailtls.edge.halves import Half, Place, blocks, part_of, places_of
 from mailtls.edge.parcel import Parcel, pack_skim, unpack_skim
 
 # Of the blocks, what this process reads: it also has to start, and to put everything together.
-_FIRST_SHARE, _SECOND_SHARE = 0.48, 0.40
+_FIRST_SHARE, _SECOND_SHARE = 0.47, 0.34
 
 Drain = Callable[[list[bytes]], None]
 Tick = Callable[[float], None]
