@@ -41,8 +41,9 @@ def skim(path: Path, most: int, history: History | None = None) -> tuple[History
 
 
 def facts(history: History) -> tuple[Any, ...]:
-    """All but the lines of evidence: of a session that the middle of the file goes through there are fewer."""
-    peers = {ip: (peer.mail, peer.cleartext_mail, peer.failed_at) for ip, peer in history.peers.items()}
+    """All but the lines of evidence, which are fewer of a session that the middle of the file goes through, and the times
+    of failures beyond the first, of which each part keeps so many."""
+    peers = {ip: (peer.mail, peer.cleartext_mail, peer.failed_at[:1]) for ip, peer in history.peers.items()}
     return rows_of(history), history.totals(), peers, history.failing_unlisted
 
 
