@@ -179,6 +179,24 @@ def test_connections_beyond_the_bound_are_told_to_come_again() -> None:
     with_server(talk)
 
 
+def test_who_still_sends_after_the_answer_is_heard_out_for_a_moment() -> None:
+    """A reset would throw away the answer on its way (RFC 9112, 9.6)."""
+
+    async def talk(server: HttpServer) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, b"POST /one HTTP/1.1\r\nContent-Length: 6\r\n\r\n")
+            while await loop.sock_recv(client, LONGEST):
+                pass
+            for _ in range(3):
+                await loop.sock_sendall(client, b"ab")
+                await asyncio.sleep(0.01)  # a reset needs a moment to come back
+
+    with_server(talk)
+
+
 def test_everybody_is_let_go_at_the_end() -> None:
     async def both() -> None:
         server = HttpServer("127.0.0.1:0", PAGES.get, "metrics")
