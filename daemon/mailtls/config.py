@@ -145,6 +145,11 @@ class Places:
         return self.under(self.config.postfix.config_directory) / "mailtls"
 
     @property
+    def postfix_view(self) -> Path:
+        """What `setup` found that Postfix does by itself; it stands in place of [postfix]."""
+        return self.under("/etc/mailtls/postfix.toml")
+
+    @property
     def logs(self) -> tuple[Path, ...]:
         """The log files."""
         return tuple(self.under(path) for path in self.config.log.files)
@@ -153,13 +158,24 @@ class Places:
 def read_config(path: str | None = None) -> Config:
     """Read the file that is named, or that `MAILTLS_CONFIG` names, or the usual one if it is there.
 
-    A file that is named must exist. Raises ConfigError with one sentence.
+    A file that is named must exist. What `setup` wrote about Postfix stands in place of [postfix]. Raises ConfigError
+    with one sentence.
     """
     named = path or os.environ.get(VARIABLE)
     place = Path(named or PLACE)
     if named is None and not place.exists():
-        return Config()
-    return parse_operator_file(Config, _text(place), str(place))
+        return _as_set_up(Config())
+    return _as_set_up(parse_operator_file(Config, _text(place), str(place)))
+
+
+def _as_set_up(config: Config) -> Config:
+    view = config.places.postfix_view
+    try:
+        if not view.is_file():
+            return config
+    except OSError:
+        return config  # not for this user; those who need it are root
+    return config.model_copy(update={"postfix": parse_operator_file(PostfixSettings, _text(view), str(view))})
 
 
 def _text(place: Path) -> str:
