@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
-from mailtls.service.applychange import FileChange, Order, Site
+from mailtls.service.applyplan import FileChange, Order, Site
 from mailtls.service.applysetup import SetupRoom
 
 from .conversation import Conversation, Server

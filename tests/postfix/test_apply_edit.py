@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from mailtls.errors import RefusedError
-from mailtls.service.applychange import FileChange, Order, Site, carry_out
+from mailtls.service.applychange import carry_out
+from mailtls.service.applyplan import FileChange, Order, Site
 
 from .applying import Stream, mail_flowing, site_of
 from .breakages import ALL, Breakage

@@ -15,8 +15,9 @@ import pytest
 from mailtls.edge import postfixcommand
 from mailtls.edge.runningmaster import find_master
 from mailtls.errors import RefusedError
-from mailtls.service import applychange
-from mailtls.service.applychange import FileChange, Order, carry_out
+from mailtls.service import applyplan
+from mailtls.service.applychange import carry_out
+from mailtls.service.applyplan import FileChange, Order
 from mailtls.service.applyrecover import recover
 
 from .applying import change_of, mail_flowing, site_of
@@ -28,7 +29,8 @@ STEPS = ("checkpoint", "staged", "before", "swapping", "swapped master.cf", "swa
 KILLED = """\
 import os, signal, sys
 from pathlib import Path
-from mailtls.service.applychange import FileChange, Order, Site, carry_out
+from mailtls.service.applychange import carry_out
+from mailtls.service.applyplan import FileChange, Order, Site
 
 configuration, workplace, fatal = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
@@ -71,7 +73,7 @@ def test_what_only_the_reload_shows_is_rolled_back_with_the_words_of_postfix(
 ) -> None:
     """Nothing of that kind is known, so the trial before it is blinded."""
     site, before = site_of(postfix), contents(postfix)
-    monkeypatch.setattr(applychange, "objections", lambda *_: ())
+    monkeypatch.setattr(applyplan, "objections", lambda *_: ())
     order = change_of(postfix, "main.cf", "protocols = >=TLSv1.2", "protocols = TLSv9")
     with mail_flowing(postfix) as stream, pytest.raises(RefusedError, match="rolled back") as refusal:
         carry_out(order, site)
@@ -89,7 +91,7 @@ def test_a_change_that_nobody_foresaw_and_that_kills_the_master_is_taken_back(
         site, before = site_of(postfix), contents(postfix)
         master = find_master(postfix.directory / "queue")
         assert master is not None
-        monkeypatch.setattr(applychange, "objections", lambda *_: ())
+        monkeypatch.setattr(applyplan, "objections", lambda *_: ())
         order = change_of(postfix, "master.cf", "pickup ", "192.0.2.1:3027 inet n - n - - discard\npickup ")
         stack.callback(stop, postfix)
         with pytest.raises(RefusedError, match="died") as refusal:

@@ -77,10 +77,7 @@ def _proxy_line(client: socket.socket) -> str:
 
 def _enter(talk: _Talk, knock: Knock, seen: Sighting) -> Sighting:
     """Shake hands first where the port wants it, and hear the greeting."""
-    if knock.tls_at_once:
-        if not knock.tries_tls:
-            talk.is_over = True
-            return seen
+    if knock.tls_at_once and knock.tries_tls:
         seen = _shaken(talk, seen, "the TLS handshake")
         if seen.fault:
             return seen
@@ -96,7 +93,8 @@ def _greet(talk: _Talk, knock: Knock, seen: Sighting) -> Sighting:
     if reply[0][:1] == "4":
         return replace(seen, fault=f"EHLO is answered with {reply[0]!r}")
     keywords = tuple(line[4:] for line in reply[1:])
-    return replace(seen, inside=keywords) if knock.tls_at_once else replace(seen, keywords=keywords)
+    within = knock.tls_at_once and knock.tries_tls
+    return replace(seen, inside=keywords) if within else replace(seen, keywords=keywords)
 
 
 def _secure(talk: _Talk, knock: Knock, seen: Sighting) -> Sighting:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-TROUBLE = re.compile(r" postfix[^ ]{0,80}\[[0-9]{1,10}\]: ((?:[^ ]{1,80}: )?(?:fatal|panic|error|warning): .*)$")
+TROUBLE = re.compile(r" postfix[^ ]{0,80}\[[0-9]{1,10}\]: ((?:fatal|panic|error|warning): .*)$")
 MOST = 1024 * 1024  # bytes
 FEW = 4
 

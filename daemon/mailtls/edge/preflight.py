@@ -107,13 +107,21 @@ def _behind_a_socket(configuration: Path, service: Service, around: Surroundings
             return visit(address, knock)
 
 
+WITHOUT_NEIGHBOURS = (
+    "-o", "smtpd_tls_security_level=none", "-o", "smtpd_use_tls=no", "-o", "smtpd_enforce_tls=no",
+    "-o", "smtpd_tls_wrappermode=no", "-o", "smtpd_client_event_limit_exceptions=0.0.0.0/0,[::]/0",
+)  # fmt: skip
+"""Where Postfix does not run, or is broken: without tlsmgr and anvil smtpd would wait before its greeting."""
+
+
 def _alone(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
     client, server = _connected(host)
+    command = [*_command(service, around, "-S"), *(() if knock.tries_tls else WITHOUT_NEIGHBOURS)]
     with client:
         with server:
             process = subprocess.Popen(  # noqa: S603 - Postfix's own program and the operator's options
-                _command(service, around, "-S"), stdin=server.fileno(), stdout=server.fileno(),
-                stderr=subprocess.DEVNULL, cwd=around.queue, env=_environment(configuration, around), start_new_session=True,
+                command, stdin=server.fileno(), stdout=server.fileno(), stderr=subprocess.DEVNULL, cwd=around.queue,
+                env=_environment(configuration, around), start_new_session=True,
             )  # fmt: skip
         try:
             return look(client, knock)

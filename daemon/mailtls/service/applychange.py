@@ -15,57 +15,25 @@ and looked at again. A process killed at any point leaves a checkpoint, and `app
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from mailtls.core.sighting import COMPARED, Rehearsal, Sighting, changes, gathered, unasked
+from mailtls.core.sighting import Sighting, changes, gathered
 from mailtls.edge import postfixcommand
 from mailtls.edge.checkpoint import Intent, Step, Workplace, intend
-from mailtls.edge.doorprobe import visit
 from mailtls.edge.goodcopy import keep_good
 from mailtls.edge.mailwords import MailWords
-from mailtls.edge.postconf import Postconf
-from mailtls.edge.runningmaster import Master, find_master
-from mailtls.edge.stage import lay_out
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
-from mailtls.service.applyexamine import Examined, Port, examine, fixed_changes, objections
+from mailtls.service.applyplan import NAMES, Order, Plan, Site, compared, logs_of, prepare, sightings, verify
 
-NAMES = ("main.cf", "master.cf")
-LOOKS = 3
-BETWEEN_LOOKS_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A Postfix: its configuration directory, the logs where its words are, and where transactions are kept."""
-
-    configuration: Path
-    workplace: Path
-    logs: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """One file: `old` is what the change is based on, `new` what it shall be; None: not there."""
-
-    path: Path
-    old: bytes | None
-    new: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done. `strict`: no port may show anything new. `check` adds clauses against what postconf reads."""
-
-    what: str
-    changes: tuple[FileChange, ...]
-    strict: bool = False
-    check: Callable[[Examined, Examined], tuple[str, ...]] = field(default=lambda _present, _staged: ())
+CRIPPLED = (
+    "What was in place before was broken for every client, so TLS and mail could not be tried. Programs that died of "
+    "it are started again within a minute; then look with: mailtlsctl reload"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +58,7 @@ def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda 
         try:
             plan = prepare(order, site, place)
             observe("staged")
-            plan = replace(plan, before=sightings(plan.present, plan.master))
+            plan = replace(plan, before={} if plan.crippled else sightings(plan.present, plan.master))
             observe("before")
             with undisturbed():
                 _compare(order)
@@ -113,64 +81,6 @@ def _intent(order: Order, site: Site) -> Intent:
 
 
 # --- before anything is changed ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What was found out beforehand; `present` is None where the present configuration cannot be read."""
-
-    present: Examined | None
-    staged: Examined
-    master: Master | None
-    before: Mapping[str, Sighting] = field(default_factory=dict)
-
-
-def prepare(order: Order, site: Site, place: Workplace) -> Plan:
-    """Examine the present configuration and the staged one. Raises RefusedError, PostfixError."""
-    contents = _contents(order, site)
-    lay_out(place.stage, site.configuration, contents)
-    if said := fixed_changes(site.configuration, place.stage):
-        raise RefusedError(f"nothing was changed: {'; '.join(said)}")
-    queue = _queue(place.stage, site)
-    master = find_master(queue)
-    present = None
-    staged = examine(place.stage, site.configuration, place.words, running=master is not None)
-    try:
-        lay_out(place.stage, site.configuration, _olds(order, site))
-        present = examine(place.stage, site.configuration, place.words, running=master is not None)
-    except PostfixError:
-        present = None  # the change may be what mends it
-    said = objections(present, staged, master.listens() if master else frozenset())
-    if present is not None:
-        said += order.check(present, staged)
-        if order.strict:
-            said += gathered(_strict_objections(present, staged))
-    if said:
-        raise RefusedError(f"nothing was changed: {'; '.join(said)}")
-    return Plan(present, staged, master)
-
-
-def _contents(order: Order, site: Site) -> dict[str, bytes]:
-    return {**_olds(order, site), **{c.path.name: c.new or b"" for c in order.changes if _is_ours(c, site)}}
-
-
-def _olds(order: Order, site: Site) -> dict[str, bytes]:
-    present = {name: content_of(site.configuration / name) or b"" for name in NAMES}
-    return {**present, **{c.path.name: c.old or b"" for c in order.changes if _is_ours(c, site)}}
-
-
-def _is_ours(change: FileChange, site: Site) -> bool:
-    return change.path.parent == site.configuration and change.path.name in NAMES
-
-
-def _queue(stage: Path, site: Site) -> Path:
-    return Path(Postconf(stage, site.configuration).values("queue_directory")["queue_directory"])
-
-
-def _strict_objections(present: Examined, staged: Examined) -> Iterator[tuple[str, str]]:
-    for key, trial in present.trials.items():
-        for change in changes(trial.sighting, staged.sighting(key) or Sighting()):
-            yield key, f"{change}, and nothing should change for anybody"
 
 
 def _compare(order: Order) -> None:
@@ -204,7 +114,7 @@ def _commit(
         notes = go_back(intent, plan, site)
         place.clear()
         raise RefusedError(_rolled_back(order, problems, said, notes))
-    if plan.master is not None:
+    if plan.master is not None and not plan.crippled:
         keep_good(site.workplace, site.configuration, NAMES)
     place.clear()
     return Done(_notes(order, plan))
@@ -215,55 +125,9 @@ def _take_effect(order: Order, site: Site, plan: Plan, observe: Callable[[str], 
         return ()
     why = postfixcommand.reload(site.configuration, plan.master)
     observe("reloaded")
-    return (why,) if why is not None else verify(order, plan)
-
-
-def verify(order: Order, plan: Plan) -> tuple[str, ...]:
-    """Look at every port again and say what was not asked for; a second look where the first found something."""
-    problems: tuple[str, ...] = ()
-    for number in range(LOOKS):
-        time.sleep(BETWEEN_LOOKS_S if number else 0)
-        after = sightings(plan.staged, plan.master)
-        problems = gathered(_problems(order, plan, after))
-        if plan.master is not None and not plan.master.is_alive:
-            return (*problems, "the Postfix master died")
-        if not problems:
-            return ()
-    return problems
-
-
-def _problems(order: Order, plan: Plan, after: Mapping[str, Sighting]) -> Iterator[tuple[str, str]]:
-    for key, sighting in after.items():
-        before, port = plan.before.get(key), plan.staged.ports[key]
-        if order.strict and before is not None:
-            said = changes(before, sighting, compared(port))
-        else:
-            said = unasked(before, sighting, _rehearsal(plan, port))
-        yield from ((key, each) for each in said)
-
-
-def _rehearsal(plan: Plan, port: Port) -> Rehearsal:
-    """Say how a service behaved when it was tried; behind a postscreen that is tried stands the smtpd of now."""
-    key = port.service.key
-    if plan.present is None or port.service.command != "smtpd":
-        return Rehearsal(None, None)
-    return Rehearsal(plan.present.sighting(key), plan.staged.sighting(key))
-
-
-def compared(port: Port) -> tuple[str, ...]:
-    """Say what is compared of a port; what postscreen announces depends on what it remembers of a client."""
-    return COMPARED if port.service.command == "smtpd" else ("banner", "secured", "certificate")
-
-
-def sightings(examined: Examined | None, master: Master | None) -> dict[str, Sighting]:
-    """Look at every port as a client does; nothing where Postfix does not run. No mail is begun."""
-    if examined is None or master is None:
-        return {}
-    return {key: _visited(port) for key, port in examined.ports.items()}
-
-
-def _visited(port: Port) -> Sighting:
-    return visit(port.door, replace(port.knock, recipient=None))
+    if why is not None:
+        return (why,)
+    return () if plan.crippled else verify(order, plan)
 
 
 # --- back --------------------------------------------------------------------------------------------------------
@@ -321,6 +185,8 @@ def _rolled_back(order: Order, problems: tuple[str, ...], said: tuple[str, ...],
 def _notes(order: Order, plan: Plan) -> tuple[str, ...]:
     if plan.master is None:
         return ("Postfix does not run, so nothing was reloaded, and TLS was not tried.",)
+    if plan.crippled:
+        return (CRIPPLED,)
     if order.strict or plan.present is None:
         return ()
     said = gathered(
@@ -334,12 +200,6 @@ def _notes(order: Order, plan: Plan) -> tuple[str, ...]:
         *(f"{each[0].upper()}{each[1:]}." for each in said),
         *(f"Service {key} is gone; sessions on it were cut." for key in gone),
     )
-
-
-def logs_of(site: Site, examined: Examined) -> tuple[Path, ...]:
-    """Say where Postfix's words are found."""
-    own = examined.basics.get("maillog_file", "")
-    return (*site.logs, Path(own)) if own.startswith("/var") or Path(own).is_file() else site.logs
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mailtls.edge.swapfile import content_of
 from mailtls.errors import ConfigError, RefusedError
-from mailtls.service.applychange import NAMES, Done, FileChange, Order, Site, carry_out
+from mailtls.service.applychange import Done, carry_out
+from mailtls.service.applyplan import NAMES, FileChange, Order, Site
 
 Editor = Callable[[Path], None]
 Again = Callable[[str], bool]

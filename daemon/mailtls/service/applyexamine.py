@@ -61,6 +61,12 @@ class Examined:
         """Give the queue directory."""
         return Path(self.basics["queue_directory"])
 
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether no client at all would be greeted."""
+        seen = [trial.sighting for trial in self.trials.values()]
+        return bool(seen) and all(each.fault and not each.banner for each in seen)
+
     def sighting(self, key: str) -> Sighting | None:
         """Give what a client saw of a service in its trial."""
         return self.trials[key].sighting if key in self.trials else None
@@ -124,7 +130,7 @@ def _knock(postconf: Postconf, service: Service, basics: Mapping[str, str], *, r
     return Knock(
         tls_at_once=values.get("smtpd_tls_wrappermode") == "yes" and service.command == "smtpd",
         proxied=bool(values.get(proxy)),
-        recipient=_recipient(basics) if running else None,
+        recipient=_recipient(basics) if running and service.command == "smtpd" else None,
         tries_tls=running,
     )
 

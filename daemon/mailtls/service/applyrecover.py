@@ -15,8 +15,9 @@ from mailtls.edge.postconf import Postconf
 from mailtls.edge.runningmaster import find_master
 from mailtls.edge.swapfile import drop_left_over
 from mailtls.errors import MailtlsError, PostfixError
-from mailtls.service.applychange import NAMES, Done, Site, restore, sightings
+from mailtls.service.applychange import Done, restore
 from mailtls.service.applyexamine import examine
+from mailtls.service.applyplan import NAMES, Site, sightings
 
 
 def recover(workplace: Path) -> Done:

@@ -19,20 +19,19 @@ from mailtls.edge.runningmaster import Master, find_master
 from mailtls.edge.stage import lay_out
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
-from mailtls.service.applychange import (
-    NAMES,
-    Done,
-    Order,
-    Plan,
-    Site,
-    logs_of,
-    sightings,
-    undisturbed,
-    verify,
-)  # fmt: skip
+from mailtls.service.applychange import Done, undisturbed
 from mailtls.service.applyexamine import Examined, examine, objections
+from mailtls.service.applyplan import NAMES, Order, Plan, Site, logs_of, sightings, verify
 
 NO_GOOD = "no earlier state is known that was good, so nothing can be restored: mend the files, and reload again"
+
+
+class PutBackError(RefusedError):
+    """Broken files were moved aside and the last good bytes restored; `diff` says what differs."""
+
+    def __init__(self, text: str, diff: str) -> None:
+        super().__init__(text)
+        self.diff = diff
 
 
 def reload(site: Site, now: datetime, *, keep: bool) -> Done:
@@ -48,7 +47,7 @@ def reload(site: Site, now: datetime, *, keep: bool) -> Done:
                 try:
                     return _reloaded(site, place, master, contents, good)
                 except (RefusedError, PostfixError) as error:
-                    raise RefusedError(_undone(site, master, contents, good, f"{error}", now, keep)) from error
+                    raise _undone(site, master, contents, good, f"{error}", None if keep else now) from error
         except PostfixError as error:
             raise RefusedError(f"{error}; {NO_GOOD}") from error
         finally:
@@ -69,7 +68,7 @@ def _reloaded(
         return Done(("Postfix does not run, so nothing was reloaded; the files can be read.",))
     words = MailWords(logs_of(site, staged))
     why = postfixcommand.reload(site.configuration, master)
-    problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before))
+    problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before=before))
     if problems:
         heard = f"; Postfix says: {'; '.join(said)}" if (said := words.since()) else ""
         raise RefusedError(f"after the reload {'; '.join(problems)}{heard}")
@@ -78,19 +77,22 @@ def _reloaded(
 
 
 def _undone(
-    site: Site, master: Master | None, contents: dict[str, bytes], good: dict[str, bytes], why: str, now: datetime,
-    keep: bool,
-) -> str:  # fmt: skip
-    """Put the good bytes back unless they shall be kept, see to it that a master runs, and say all of it."""
-    if keep:
+    site: Site, master: Master | None, contents: dict[str, bytes], good: dict[str, bytes], why: str,
+    now: datetime | None,
+) -> RefusedError:  # fmt: skip
+    """Put the good bytes back, where `now` is known; see to it that a master runs, and say all of it."""
+    diff = ""
+    if now is None:
         said = "the files are as they were found, and every new smtpd reads them"
     elif not good:
         said = NO_GOOD
     elif good == contents:
         said = "these very bytes were good before: look at what else changed, tables, certificates, ports"
     else:
-        said = _put_back(site, contents, good, now) + _taken(site, master)
-    return f"{why}; {said}{_revived(site, master)}"
+        said, diff = _put_back(site, contents, good, now)
+        said += _taken(site, master)
+    whole = f"{why}; {said}{_revived(site, master)}"
+    return PutBackError(whole, diff) if diff else RefusedError(whole)
 
 
 def _taken(site: Site, master: Master | None) -> str:
@@ -101,7 +103,7 @@ def _taken(site: Site, master: Master | None) -> str:
         why = postfixcommand.reload(site.configuration, master)
     except PostfixError as error:
         why = str(error)
-    return f"\n{why}" if why else ""
+    return f"; {why}" if why else ""
 
 
 def _revived(site: Site, master: Master | None) -> str:
@@ -112,8 +114,8 @@ def _revived(site: Site, master: Master | None) -> str:
             return ""
         postfixcommand.start(site.configuration, _queue(site.configuration), master.unit)
     except MailtlsError as error:
-        return f"\n{error}"
-    return "\nThe Postfix master had died, and was started again."
+        return f"; {error}"
+    return "; the Postfix master had died, and was started again"
 
 
 def _master(site: Site, good: dict[str, bytes], place: Workplace) -> Master | None:
@@ -140,9 +142,9 @@ def _examined_good(site: Site, place: Workplace, good: dict[str, bytes], *, runn
         return None
 
 
-def _put_back(site: Site, contents: dict[str, bytes], good: dict[str, bytes], now: datetime) -> str:
-    """Move what is broken aside and restore the good bytes; say so, with what differs."""
-    said = []
+def _put_back(site: Site, contents: dict[str, bytes], good: dict[str, bytes], now: datetime) -> tuple[str, str]:
+    """Move what is broken aside and restore the good bytes; say so, and give what differs."""
+    said, diffs = [], []
     for name, content in good.items():
         path, broken = site.configuration / name, contents.get(name)
         if broken == content:
@@ -150,12 +152,13 @@ def _put_back(site: Site, contents: dict[str, bytes], good: dict[str, bytes], no
         if broken is not None:
             aside = path.with_name(f"{name}.refused-{now:%Y%m%dT%H%M%S}")
             swap(aside, broken, digest(content_of(aside)))
-            said.append(f"what was in place is now {aside}, and the last good bytes are back:")
-            said.append(_diff(name, broken, content))
+            said.append(f"what was in place is now {aside}, and the last good bytes are back")
+            diffs.append(_diff(name, broken, content))
         swap(path, content, digest(broken))
-    return "\n".join(said)
+    return "; ".join(said) or "the last good bytes are back", "".join(diffs)
 
 
 def _diff(name: str, broken: bytes, good: bytes) -> str:
     old, new = (each.decode("utf-8", "replace").splitlines() for each in (broken, good))
-    return "\n".join(unified_diff(old, new, f"{name} (refused)", f"{name} (in place)", lineterm=""))
+    lines = unified_diff(old, new, f"{name} (refused)", f"{name} (in place)", lineterm="")
+    return "".join(f"{line}\n" for line in lines)

@@ -21,7 +21,8 @@ from mailtls.edge.postconf import Postconf, Reading
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.swapfile import content_of
 from mailtls.errors import PostfixError, RefusedError
-from mailtls.service.applychange import Done, FileChange, Order, Site, carry_out
+from mailtls.service.applychange import Done, carry_out
+from mailtls.service.applyplan import FileChange, Order, Site
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
 KEEPER = "Restart the keeper, so that it learns what Postfix does by itself: systemctl try-restart mailtls-keeper"
@@ -75,8 +76,11 @@ def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> D
     change = plan_setup(room)
     try:
         made = room.tables.ensure()
+        room.view.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     except PostfixError as error:
         raise RefusedError(f"nothing was changed: {error}") from error
+    except OSError as error:
+        raise RefusedError(f"nothing was changed: {room.view.parent}: {(error.strerror or '').lower()}") from error
     notes = tuple(f"{each} was made, and is empty." for each in made)
     if change.is_nothing:
         return Done((*notes, NOTHING))
@@ -109,13 +113,14 @@ def plan_setup(room: SetupRoom) -> Change:
         wanted, conduct, own = _conduct(room, parse_master_cf(base.text))
     except (ValueError, PostfixError) as error:
         raise RefusedError(f"nothing was changed: {error}") from error
+    meant = (*wanted, *(Place(each.service, each.parameter) for each in known))
     written = write(base.text, wanted, room.tables.names, own)
     view = conduct_text(conduct, room.config_directory, room.tables.kind)
     order = Order("setup", (
         FileChange(room.view, content_of(room.view), view.encode()),
         FileChange(room.record, content_of(room.record), _record_bytes(room, written.insertions)),
         FileChange(path, old, written.text.encode("utf-8", "surrogateescape")),
-    ), strict=True, check=lambda now, then: _strays(now.reading, then.reading, wanted))  # fmt: skip
+    ), strict=True, check=lambda now, then: _strays(now.reading, then.reading, meant))  # fmt: skip
     return Change(order, base.notes)
 
 

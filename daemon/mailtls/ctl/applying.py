@@ -1,0 +1,79 @@
+"""What `setup`, `unsetup`, `edit` and `reload` have in common: which Postfix, who may, and what is said in the end.
+
+The work itself is done in `service/apply*`, in this process, by root: there is no daemon that anybody could ask to
+change Postfix's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mailtls.config import Places, read_config
+from mailtls.ctl import output
+from mailtls.ctl.screen import Screen
+from mailtls.edge.postconf import Postconf
+from mailtls.edge.postmap import Postmap
+from mailtls.edge.posttable import SUFFIX, PostTables
+from mailtls.errors import ConfigError, RefusedError
+from mailtls.service.applychange import Done
+from mailtls.service.applyplan import Site
+from mailtls.service.applysetup import SetupRoom
+
+WORKPLACE = "/var/lib/mailtls-apply"
+
+
+def site_of(config: str | None, directory: str | None) -> Site:
+    """Find the Postfix that is meant: `--config-dir`, else what mailtls.toml says. Raises ConfigError, RefusedError."""
+    return _site(read_config(config).places, directory)
+
+
+def room_of(config: str | None, directory: str | None, services: Iterable[str] = ()) -> SetupRoom:
+    """Find all that setup works with. Raises ConfigError, RefusedError, PostfixError."""
+    places = read_config(config).places
+    site = _site(places, directory)
+    kind = _table_type(site, places.config.postfix.table_type)
+    tables = PostTables(site.configuration / "mailtls", places.root, kind, Postmap(site.workplace / "postmap"))
+    named = _under_root(site.configuration, places.root)
+    record = site.workplace / "setup.json"
+    return SetupRoom(site, tables, places.postfix_view, record, named, tuple(services))
+
+
+def workplace_of(config: str | None) -> Path:
+    """Say where transactions are kept. Raises ConfigError, RefusedError."""
+    places = read_config(config).places
+    _be_root()
+    return places.under(WORKPLACE)
+
+
+def _site(places: Places, directory: str | None) -> Site:
+    _be_root()
+    usual = places.under(places.config.postfix.config_directory)
+    configuration = Path(directory).absolute() if directory is not None else usual
+    if not (configuration / "main.cf").is_file():
+        raise ConfigError(f"{configuration}: there is no main.cf; name Postfix's directory with --config-dir")
+    return Site(configuration, places.under(WORKPLACE), places.logs)
+
+
+def _be_root() -> None:
+    if os.geteuid() != 0:
+        raise RefusedError("Postfix's configuration is changed by root only; run this with sudo")
+
+
+def _under_root(directory: Path, root: Path) -> str:
+    try:
+        return f"/{directory.resolve().relative_to(root.resolve())}"
+    except ValueError:
+        raise ConfigError(f"{directory} is not under {root}, the root that mailtls.toml names") from None
+
+
+def _table_type(site: Site, wanted: str) -> str:
+    known = Postconf(site.configuration).table_types()
+    return next((kind for kind in (wanted, *SUFFIX) if kind in known), wanted)
+
+
+def tell(done: Done, otherwise: str) -> None:
+    """Print what came of it, one sentence a line."""
+    view = Screen()
+    output.write(f"{view.prose(note)}\n" for note in done.notes or (otherwise,))
