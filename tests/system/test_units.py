@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import pytest
@@ -12,12 +11,6 @@ DAEMON, KEEPER = "mailtlsd.service", "mailtls-keeper.service"
 UNITS = (DAEMON, KEEPER, "mailtls-expire.service", "mailtls-expire.timer", "mailtls-tables.service")
 STOPS_WITHIN_S = 5.0
 NOBODYS = "192.0.2.7"
-WAITS_FOR_FOLLOWERS = pytest.mark.xfail(
-    sys.version_info >= (3, 12),
-    strict=True,
-    reason="the keeper waits for mailtlsd to leave, until it is killed: since Python 3.12 the end of `async with server` "
-    "waits for all connections (service/reception.py, Reception.run)",
-)
 HOSTS = "lmdb:/etc/postfix/mailtls/discard"
 
 
@@ -159,9 +152,6 @@ def test_mailtlsd_reads_the_log_that_only_group_adm_may_read(machine: Machine) -
     machine.until(lambda: is_known(machine, "192.0.2.9"), "a peer from the log")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="journalctl --follow reads entries of this boot only; edge/journalctl.py: --merge"
-)
 def test_mailtlsd_reads_the_journal_also_what_was_logged_before_a_reboot(machine: Machine) -> None:
     """systemd 252 compares with the boot id that it sees in /proc, which in a container is the host's for a sandbox."""
     machine.script("cp /etc/mailtls/mailtls.toml /var/tmp/kept")
@@ -224,7 +214,7 @@ def test_a_policy_that_is_broken_at_the_start_is_one_sentence_and_no_endless_sta
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("unit", [DAEMON, pytest.param(KEEPER, marks=WAITS_FOR_FOLLOWERS)])
+@pytest.mark.parametrize("unit", [DAEMON, KEEPER])
 def test_each_stops_cleanly_within_five_seconds_and_leaves_no_socket(machine: Machine, unit: str) -> None:
     allow(machine)
     began = time.monotonic()

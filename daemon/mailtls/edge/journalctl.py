@@ -45,6 +45,9 @@ class Journalctl:
                 )
         self.program = program
         self.matches = tuple(matches)
+        # Without it only entries of this boot are followed (systemd 252, 257), and what was written before a reboot is
+        # lost. It also reads what a collector stored of other machines. A directory that is named has no boot.
+        self._all_boots = () if any(each.startswith(("--directory", "--file")) for each in options) else ("--merge",)
         self._command = (program, *options, "--no-pager", "--all", "--output=json", f"--output-fields={FIELDS}")
 
     def last_cursor(self) -> tuple[str, str]:
@@ -63,7 +66,10 @@ class Journalctl:
         where = [f"--cursor={cursor}"] if cursor else []
         # journald's own words of what it dropped do not come from the mail facility
         notices = ["+", "_TRANSPORT=driver", f"MESSAGE_ID={SUPPRESSED}"] if self.matches else []
-        return Following([*self._command, "--follow", "--no-tail", *where, *self.matches, *notices], wake, clock)
+        # without --merge only entries of this boot follow, and what was written before a reboot would be lost
+        return Following(
+            [*self._command, "--merge", "--follow", "--no-tail", *where, *self.matches, *notices], wake, clock
+        )
 
 
 class Following:

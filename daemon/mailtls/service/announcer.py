@@ -59,11 +59,12 @@ class Announcer:
             while True:
                 await listener.ready.wait()
                 listener.ready.clear()
-                if listener.left_out:
-                    count, listener.left_out = listener.left_out, 0
-                    what = f"{count} happenings were left out: they came faster than they were read"
-                    yield Happening(at=self._clock(), kind="source", what=what)
                 while listener.queue:
-                    yield listener.queue.popleft()
+                    if listener.left_out:  # the oldest of the queue left, so the gap is here
+                        count, listener.left_out = listener.left_out, 0
+                        what = f"{count} happenings were left out: they came faster than they were read"
+                        yield Happening(at=self._clock(), kind="source", what=what)
+                    else:
+                        yield listener.queue.popleft()
         finally:
             self._listeners.discard(listener)

@@ -21,6 +21,7 @@ from mailtls.core.history import Statement, StatementKind
 from mailtls.core.keeperprotocol import Event, Reply, Step
 from mailtls.core.livedecider import LiveDecider
 from mailtls.core.peer import is_address
+from mailtls.core.serverfault import LASTS
 from mailtls.core.session import Session
 from mailtls.service.announcer import Announcer
 from mailtls.service.keeperlink import KeeperLink, Wish
@@ -59,6 +60,7 @@ class Desk:
         self._announcer = announcer
         self._clock = clock
         self.figures = Figures()
+        self._told: dict[StatementKind, datetime] = {}
 
     async def take(self, sessions: Sequence[Session], statements: Iterable[Statement], readable_at: float) -> None:
         """Take in what one batch of lines gave; `readable_at`: monotonic time of its arrival."""
@@ -103,6 +105,7 @@ class Desk:
         if statement.kind in _TOLD:
             LOG.warning("the server says: %s", statement.text)
             self._metrics.server_fault(statement.kind, on=True)
+            self._told[statement.kind] = self._clock()
             if self._announcer.heard:
                 self._announcer.tell(
                     lambda: Happening(at=statement.at or self._clock(), kind="server", what=statement.text)
@@ -111,6 +114,9 @@ class Desk:
     def _watch_server(self, now: datetime) -> None:
         at_fault = self.decider.server_is_at_fault(now)
         self._metrics.server_fault("tls", on=at_fault)
+        for kind in [kind for kind, told in self._told.items() if now - told > LASTS]:
+            del self._told[kind]
+            self._metrics.server_fault(kind, on=False)
         if not at_fault and self.figures.server_fault is not None:
             LOG.info("the server's fault seems to be over")
             self.figures.server_fault = None

@@ -55,14 +55,24 @@ class Reception:
         self._who = who
         self._open = dict.fromkeys(Kind, 0)
         self._strangers = 0
+        self._served: set[asyncio.Task[None]] = set()
 
     async def run(self, listening: socket.socket) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; then everybody is let go, mailtlsd too, whose connection stays open otherwise."""
         server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LONGEST_REQUEST)
-        async with server:
-            await server.serve_forever()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()  # from Python 3.12 on `async with` would wait until everybody has left
+            for connection in self._served:
+                connection.cancel()
+            await asyncio.gather(*self._served, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine that runs has one)
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
         try:
             await self._meet(reader, writer)
         except asyncio.CancelledError:
