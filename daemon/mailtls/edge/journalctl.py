@@ -66,9 +66,8 @@ class Journalctl:
         where = [f"--cursor={cursor}"] if cursor else []
         # journald's own words of what it dropped do not come from the mail facility
         notices = ["+", "_TRANSPORT=driver", f"MESSAGE_ID={SUPPRESSED}"] if self.matches else []
-        # without --merge only entries of this boot follow, and what was written before a reboot would be lost
         return Following(
-            [*self._command, "--merge", "--follow", "--no-tail", *where, *self.matches, *notices], wake, clock
+            [*self._command, *self._all_boots, "--follow", "--no-tail", *where, *self.matches, *notices], wake, clock
         )
 
 
