@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
+from mailtls.edge.runningmaster import find_master
 from mailtls.service.applyplan import FileChange, Order, Site
 from mailtls.service.applysetup import SetupRoom
 
 from .conversation import Conversation, Server
-from .instance import PrivatePostfix
+from .instance import PrivatePostfix, wait_until
 from .world import table_type
 
 
@@ -90,3 +92,11 @@ def age(path: Path) -> None:
     """Make a file look old enough for Postfix to read it at once."""
     status = path.stat()
     os.utime(path, (status.st_atime - 60, status.st_mtime - 60))
+
+
+def stop_master(postfix: PrivatePostfix) -> None:
+    """Stop the master that runs now, whoever started it."""
+    master = find_master(postfix.directory / "queue")
+    if master is not None:
+        os.kill(master.pid, signal.SIGTERM)
+        assert wait_until(lambda: not master.is_alive)

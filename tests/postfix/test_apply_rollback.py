@@ -20,9 +20,9 @@ from mailtls.service.applychange import carry_out
 from mailtls.service.applyplan import FileChange, Order
 from mailtls.service.applyrecover import recover
 
-from .applying import change_of, mail_flowing, site_of
+from .applying import change_of, mail_flowing, site_of, stop_master
 from .conversation import Conversation, Server
-from .instance import PrivatePostfix, wait_until
+from .instance import PrivatePostfix
 
 STEPS = ("checkpoint", "staged", "before", "swapping", "swapped master.cf", "swapped main.cf", "reloaded", "verified")
 
@@ -93,7 +93,7 @@ def test_a_change_that_nobody_foresaw_and_that_kills_the_master_is_taken_back(
         assert master is not None
         monkeypatch.setattr(applyplan, "objections", lambda *_: ())
         order = change_of(postfix, "master.cf", "pickup ", "192.0.2.1:3027 inet n - n - - discard\npickup ")
-        stack.callback(stop, postfix)
+        stack.callback(stop_master, postfix)
         with pytest.raises(RefusedError, match="died") as refusal:
             carry_out(order, site)
         assert "was started again" in str(refusal.value)
@@ -104,14 +104,6 @@ def test_a_change_that_nobody_foresaw_and_that_kills_the_master_is_taken_back(
         with mail_flowing(postfix) as stream:
             pass
         assert stream.failures == []
-
-
-def stop(postfix: PrivatePostfix) -> None:
-    """Stop a master that the instance did not start."""
-    master = find_master(postfix.directory / "queue")
-    if master is not None:
-        os.kill(master.pid, signal.SIGTERM)
-        assert wait_until(lambda: not master.is_alive)
 
 
 def test_an_edit_made_meanwhile_is_never_overwritten(postfix: PrivatePostfix) -> None:

@@ -1,4 +1,4 @@
-"""A trial run of one service of master.cf with a staged configuration, before Postfix is told of it.
+"""A trial run of services of master.cf with a staged configuration, before Postfix is told of it.
 
 `smtpd -S -u` on a connected socket is a full session (facts 2.9b): it reads main.cf, loads certificates, opens tables,
 drops its privilege, enters the chroot where the service has one, greets, and shakes hands. What `postconf` and `postfix
@@ -18,7 +18,8 @@ import os
 import re
 import socket
 import subprocess
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ HEADER = re.compile(r"^.{1,80}?\[[0-9]{1,10}\]: ")
 PATIENCE_S = 10.0
 FEW = 4
 """So many of its words are repeated at most."""
+
+
+WITHOUT_NEIGHBOURS = (
+    "-o", "smtpd_tls_security_level=none", "-o", "smtpd_use_tls=no", "-o", "smtpd_enforce_tls=no",
+    "-o", "smtpd_tls_wrappermode=no", "-o", "smtpd_client_event_limit_exceptions=0.0.0.0/0,[::]/0",
+)  # fmt: skip
+"""Where Postfix does not run, or is broken: without tlsmgr and anvil smtpd would wait before its greeting."""
+
+Act = Callable[[], Sighting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,91 +81,131 @@ def service_fault(service: Service, around: Surroundings) -> str | None:
     return None
 
 
-def rehearse(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Trial:
-    """Try one service, smtpd or postscreen, with a configuration directory, as seen from `host`. Raises PostfixError.
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One service that is to be tried, smtpd or postscreen: from which address, and how clients approach it."""
 
-    Where its words name the directory they name the real one instead.
+    service: Service
+    host: str
+    knock: Knock
+
+
+def rehearse(configuration: Path, visits: Iterable[Visit], around: Surroundings) -> dict[str, Trial]:
+    """Try services with a configuration directory; give what came of it by their names. Raises PostfixError.
+
+    All are started first, since one that dies takes a second for it (util/msg_output.c). Where their words name the
+    directory they name the real one instead.
     """
-    with suppress(FileNotFoundError):
-        around.words.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(around.words))
-        ear.setblocking(False)
-        around.words.chmod(0o666)
+    with ExitStack() as stack:
+        begun = [stack.enter_context(_Stage(configuration, each, around, n)) for n, each in enumerate(visits)]
+        return {each.key: each.play() for each in begun}
+
+
+class _Stage:
+    """One service under trial, with an ear of its own for its words."""
+
+    def __init__(self, configuration: Path, visit: Visit, around: Surroundings, number: int) -> None:
+        self.key = visit.service.key
+        self._configuration = configuration
+        self._visit = visit
+        self._around = around
+        self._words = around.words.with_name(f"{around.words.name}.{number}")
+        self._program = around.programs / visit.service.command
+
+    def __enter__(self) -> _Stage:
+        with ExitStack() as stack, self._told_as_trouble():
+            self._ear = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            stack.callback(self._words.unlink, missing_ok=True)
+            self._words.unlink(missing_ok=True)
+            self._ear.bind(str(self._words))
+            self._ear.setblocking(False)
+            self._words.chmod(0o666)
+            alone = self._visit.service.command == "smtpd"
+            self._act = stack.enter_context(self._alone() if alone else self._behind_a_socket())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def play(self) -> Trial:
+        """Be its client; then hear what it said."""
+        with self._told_as_trouble():
+            sighting = self._act()
+        meant = str(self._around.configuration)
+        return Trial(sighting, tuple(word.replace(str(self._configuration), meant) for word in _heard(self._ear)))
+
+    @contextmanager
+    def _told_as_trouble(self) -> Iterator[None]:
         try:
-            session = _alone if service.command == "smtpd" else _behind_a_socket
-            sighting = session(configuration, service, around, host, knock)
+            yield
         except OSError as error:
-            raise PostfixError(
-                f"{around.programs / service.command} cannot be tried: {error.strerror or error}"
-            ) from error
-        finally:
-            words = _heard(ear)
-            around.words.unlink()
-    meant = str(around.configuration)
-    return Trial(sighting, tuple(word.replace(str(configuration), meant) for word in words))
+            raise PostfixError(f"{self._program} cannot be tried: {error.strerror or error}") from error
 
+    @contextmanager
+    def _behind_a_socket(self) -> Iterator[Act]:
+        host, knock = self._visit.host, self._visit.knock
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listening:
+            listening.bind((host, 0))
+            listening.listen(8)
+            address = listening.getsockname()[:2]
+            command = [*self._command("-l"), "-o", "postscreen_cache_map="]
+            with MasterChild(command, self._environment(), listening):
+                yield lambda: visit(address, knock)
 
-def _behind_a_socket(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    with listening:
-        listening.bind((host, 0))
-        listening.listen(8)
-        address = listening.getsockname()[:2]
-        command = [*_command(service, around, "-l"), "-o", "postscreen_cache_map="]
-        with MasterChild(command, _environment(configuration, around), listening):
-            return visit(address, knock)
-
-
-WITHOUT_NEIGHBOURS = (
-    "-o", "smtpd_tls_security_level=none", "-o", "smtpd_use_tls=no", "-o", "smtpd_enforce_tls=no",
-    "-o", "smtpd_tls_wrappermode=no", "-o", "smtpd_client_event_limit_exceptions=0.0.0.0/0,[::]/0",
-)  # fmt: skip
-"""Where Postfix does not run, or is broken: without tlsmgr and anvil smtpd would wait before its greeting."""
-
-
-def _alone(configuration: Path, service: Service, around: Surroundings, host: str, knock: Knock) -> Sighting:
-    client, server = _connected(host)
-    command = [*_command(service, around, "-S"), *(() if knock.tries_tls else WITHOUT_NEIGHBOURS)]
-    with client:
-        with server:
-            process = subprocess.Popen(  # noqa: S603 - Postfix's own program and the operator's options
-                command, stdin=server.fileno(), stdout=server.fileno(), stderr=subprocess.DEVNULL, cwd=around.queue,
-                env=_environment(configuration, around), start_new_session=True,
-            )  # fmt: skip
-        try:
-            return look(client, knock)
-        finally:
-            client.close()
+    @contextmanager
+    def _alone(self) -> Iterator[Act]:
+        knock = self._visit.knock
+        client, server = _connected(self._visit.host)
+        with client:
+            with server:
+                process = subprocess.Popen(  # noqa: S603 - Postfix's own program and the operator's options
+                    [*self._command("-S"), *(() if knock.tries_tls else WITHOUT_NEIGHBOURS)],
+                    stdin=server.fileno(), stdout=server.fileno(), stderr=subprocess.DEVNULL, cwd=self._around.queue,
+                    env=self._environment(), start_new_session=True,
+                )  # fmt: skip
             try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                yield lambda: _looked(client, knock, process)
+            finally:
+                client.close()
+                _ended(process)
+
+    def _environment(self) -> dict[str, str]:
+        """Name our socket there as well: that is where a program logs before it has read its parameters."""
+        words = str(self._words)
+        return {"MAIL_CONFIG": str(self._configuration), "PATH": PATH, "LANG": "C", "POSTLOG_SERVICE": words}
+
+    def _command(self, how: str) -> list[str]:
+        """Run it as master would, and then say where to log: of two `-o` the last counts."""
+        service, around = self._visit.service, self._around
+        chrooted = service.chroot == "y" or (service.chroot == "-" and around.chroots)
+        ours = {
+            "syslog_name": "postfix/mailtls-preflight",
+            "notify_classes": "",
+            "maillog_file": "/dev/null",
+            "maillog_file_prefixes": "/dev",
+            "postlog_service_name": os.path.relpath(self._words, around.queue / "public"),
+        }
+        jail = ["-c"] if chrooted else []
+        return [
+            str(self._program), how, "-u", "-n", service.name, "-t", service.kind, *jail, *service.argv,
+            *(word for name, value in ours.items() for word in ("-o", f"{name}={value}")),
+        ]  # fmt: skip
 
 
-def _environment(configuration: Path, around: Surroundings) -> dict[str, str]:
-    """Name our socket there as well: that is where a program logs before it has read its parameters."""
-    words = str(around.words)
-    return {"MAIL_CONFIG": str(configuration), "PATH": PATH, "LANG": "C", "POSTLOG_SERVICE": words}
+def _looked(client: socket.socket, knock: Knock, process: subprocess.Popen[bytes]) -> Sighting:
+    """Look, and wait until the program has said its last word."""
+    sighting = look(client, knock)
+    _ended(process)
+    return sighting
 
 
-def _command(service: Service, around: Surroundings, how: str) -> list[str]:
-    """Run it as master would, and then say where to log: of two `-o` the last counts."""
-    chrooted = service.chroot == "y" or (service.chroot == "-" and around.chroots)
-    log = os.path.relpath(around.words, around.queue / "public")
-    ours = {
-        "syslog_name": "postfix/mailtls-preflight",
-        "notify_classes": "",
-        "maillog_file": "/dev/null",
-        "maillog_file_prefixes": "/dev",
-        "postlog_service_name": log,
-    }
-    jail = ["-c"] if chrooted else []
-    return [
-        str(around.programs / service.command), how, "-u", "-n", service.name, "-t", service.kind, *jail, *service.argv,
-        *(word for name, value in ours.items() for word in ("-o", f"{name}={value}")),
-    ]  # fmt: skip
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _connected(host: str) -> tuple[socket.socket, socket.socket]:

@@ -17,7 +17,7 @@ from mailtls.core.sighting import Sighting, gathered
 from mailtls.edge.doorprobe import Knock
 from mailtls.edge.listening import Listening, bind_fault, loopback
 from mailtls.edge.postconf import Postconf, Reading
-from mailtls.edge.preflight import Surroundings, Trial, rehearse, service_fault
+from mailtls.edge.preflight import Surroundings, Trial, Visit, rehearse, service_fault
 from mailtls.edge.runningmaster import Address
 from mailtls.errors import PostfixError
 
@@ -89,7 +89,7 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
         chroots=basics["compatibility_level"].startswith("0"),
     )  # fmt: skip
     complaints = [f"service {s.key}: {why}" for s in master.effective if (why := service_fault(s, around))]
-    ports, trials, listening = {}, {}, Listening(basics)
+    ports, visits, listening = {}, [], Listening(basics)
     for service in master.effective:
         if service.kind not in ("inet", "pass") or service.command not in SERVERS:
             continue
@@ -102,8 +102,8 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
             except PostfixError as error:
                 complaints.append(str(error))
         if service.command == "smtpd" or running:
-            host = _own_host(addresses)
-            trials[service.key] = rehearse(directory, service, around, host, knock)
+            visits.append(Visit(service, _own_host(addresses), knock))
+    trials = rehearse(directory, visits, around)
     complaints += _other_listeners(master, listening)
     return Examined(reading, basics, master, ports, trials, tuple(dict.fromkeys(complaints)))
 
