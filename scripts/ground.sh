@@ -77,6 +77,8 @@ unpack_debian() {
         (cd "$tree" && rm -f ./*.deb && apt-get -q download "$1" && dpkg -x ./*.deb . && rm -f ./*.deb) \
             </dev/null >"$scratch/apt.log" 2>&1 || return 1
     fi
+    why_not="no $2: the package $1 of $(debian_name) does not have it"
+    [ -x "$tree/usr/bin/$2" ] || return 1
     ln -sf "$tree/usr/bin/$2" "$scratch/$2" && PATH=$scratch:$PATH
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from mailtls.edge.posttable import PostTables
 def types() -> frozenset[str]:
     if shutil.which("postconf", path="/usr/sbin:/usr/bin") is None:
         return frozenset()
-    return frozenset(subprocess.run(["/usr/sbin/postconf", "-m"], capture_output=True, text=True).stdout.split())
+    with tempfile.TemporaryDirectory(prefix="mailtls-postconf-") as empty:  # the system's own may not be configured
+        Path(empty, "main.cf").touch()
+        asked = subprocess.run(["/usr/sbin/postconf", "-c", empty, "-m"], capture_output=True, text=True)
+    return frozenset(asked.stdout.split())
 
 
 def needs(kind: str) -> pytest.MarkDecorator:

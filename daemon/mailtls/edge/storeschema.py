@@ -150,7 +150,8 @@ class Bulk:
     """A statement for thousands of rows, compiled once; SQLAlchemy would look at each row again."""
 
     def __init__(self, statement: Insert, columns: Sequence[str] | None = None) -> None:
-        compiled = statement.inline().compile(dialect=sqlite.dialect(), column_keys=columns)
+        dialect = sqlite.dialect()  # type: ignore[no-untyped-call, unused-ignore]  # before SQLAlchemy 2.1
+        compiled = statement.inline().compile(dialect=dialect, column_keys=columns)
         self.sql = str(compiled)
         self._values = itemgetter(*(getattr(compiled, "positiontup", None) or ()))
 
