@@ -68,6 +68,28 @@ def test_an_edit_that_is_right_stands(postfix: PrivatePostfix) -> None:
     assert stream.failures == []
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("main.cf", "security_level = may", "security_level = none", "the TLS connection was TLSv1.3"),
+        ("main.cf", "security_level = none", "security_level = may", "EHLO now announces STARTTLS"),
+        ("main.cf", "ecdsa.pem", "rsa.pem", "the certificate was"),
+        ("main.cf", "rsa.pem", "ecdsa.pem", "the certificate was"),
+        ("master.cf", "=postfix/submission\n", "=postfix/submission\n -o smtpd_upstream_proxy_protocol=haproxy\n", ""),
+        ("master.cf", "\n -o smtpd_upstream_proxy_protocol=haproxy\n", "\n", ""),
+        ("master.cf", "pickup ", "127.0.0.9:{port} inet n - n - - smtpd\npickup ", ""),
+        ("master.cf", "127.0.0.9:{port} inet n - n - - smtpd\n", "", "is gone; sessions on it were cut"),
+    ],
+)
+def test_what_is_meant_stands_and_is_said(postfix: PrivatePostfix, name: str, old: str, new: str, said: str) -> None:
+    port = postfix.ports["smtp"]
+    order = change_of(postfix, name, old.format(port=port), new.format(port=port))
+    assert said in " ".join(carry_out(order, site_of(postfix)).notes)
+    if "127.0.0.9" in new:
+        with Conversation("127.0.0.9", Server("127.0.0.9", port)) as conversation:
+            assert conversation.hear().startswith("220 ")
+
+
 def test_what_only_the_reload_shows_is_rolled_back_with_the_words_of_postfix(
     postfix: PrivatePostfix, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,13 +40,22 @@ COMPARED = (*_PLAIN, *_LISTS)
 
 
 def changes(before: Sighting, after: Sighting, fields: tuple[str, ...] = COMPARED) -> tuple[str, ...]:
-    """Say in clauses what a client sees differently; nothing where it sees the same."""
+    """Say in clauses what a client sees differently; nothing where it sees the same.
+
+    What follows from another difference is not said as well: without TLS there is no certificate.
+    """
     said = [_fault_change(before, after)] if before.fault != after.fault else []
-    for name in fields:
+    for name in (each for each in fields if each not in _following(before, after)):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             said.append(_list_change(name, old, new) if name in _LISTS else _plain_change(name, old, new))
     return tuple(said)
+
+
+def _following(before: Sighting, after: Sighting) -> tuple[str, ...]:
+    if before.banner[:3] != after.banner[:3]:
+        return tuple(name for name in COMPARED if name != "banner")
+    return ("certificate", "inside") if bool(before.secured) != bool(after.secured) else ()
 
 
 def _fault_change(before: Sighting, after: Sighting) -> str:
@@ -54,7 +63,8 @@ def _fault_change(before: Sighting, after: Sighting) -> str:
 
 
 def _plain_change(name: str, old: str, new: str) -> str:
-    return f"{_PLAIN[name]} was {old[:100] or 'none'} and is {new[:100] or 'none'}"
+    shown = 16 if name == "certificate" else 100
+    return f"{_PLAIN[name]} was {old[:shown] or 'none'} and is {new[:shown] or 'none'}"
 
 
 def _list_change(name: str, old: tuple[str, ...], new: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -102,10 +102,15 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
             except PostfixError as error:
                 complaints.append(str(error))
         if service.command == "smtpd" or running:
-            visits.append(Visit(service, _own_host(addresses), knock))
+            visits.append(Visit(service, _own_host(addresses), _tried(service, knock)))
     trials = rehearse(directory, visits, around)
     complaints += _other_listeners(master, listening)
     return Examined(reading, basics, master, ports, trials, tuple(dict.fromkeys(complaints)))
+
+
+def _tried(service: Service, knock: Knock) -> Knock:
+    """Leave TLS of postscreen alone in a trial: it is in the hands of the tlsproxy that runs now (tlsproxy(8))."""
+    return knock if service.command == "smtpd" else replace(knock, tries_tls=False)
 
 
 def _own_host(addresses: tuple[Address, ...]) -> str:
