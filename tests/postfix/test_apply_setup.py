@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import pytest
 from mailtls.config import read_config
 from mailtls.core.discardtable import DiscardTables
 from mailtls.errors import RefusedError
+from mailtls.service.applyrecover import recover
 from mailtls.service.applysetup import plan_setup, setup, unsetup
 
 from .applying import mail_flowing, room_of
@@ -188,6 +191,24 @@ def test_unsetup_without_a_record_and_after_an_edit_takes_only_our_words_out(pla
     assert any("only these words were taken out" in note for note in notes)
     assert options(plain) == {f"{named(plain, 'smtp')}/{MAPS}": f"cidr:{plain.configuration}/own.cidr"}
     master.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    "step", ["swapping", "swapped postfix.toml", "swapped setup.json", "swapped master.cf", "reloaded"]
+)
+def test_a_setup_that_is_killed_leaves_nothing(plain: PrivatePostfix, step: str) -> None:
+    room, before = room_of(plain), (plain.configuration / "master.cf").read_bytes()
+    child = os.fork()
+    if not child:
+        setup(room, lambda reached: os.kill(os.getpid(), signal.SIGKILL) if reached == step else None)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    with mail_flowing(plain) as stream:
+        assert "taken back" in recover(room.site.workplace).notes[0]
+    assert stream.failures == []
+    assert (plain.configuration / "master.cf").read_bytes() == before
+    assert not room.view.exists()
+    assert not room.record.exists()
 
 
 def test_the_program_does_it_all(plain: PrivatePostfix) -> None:
