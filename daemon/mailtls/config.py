@@ -10,11 +10,12 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from mailtls.core.operatorfile import parse_operator_file
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.rule import Duration, Table
 from mailtls.errors import ConfigError
 
@@ -57,20 +58,6 @@ class UserSettings(Table):
 
     daemon: str = "mailtls"
     admins: str = "mailtls-admin"
-
-
-class PostfixSettings(Table):
-    """What the port-25 service of Postfix does by itself: the map's values are unions with it (docs/setup.md)."""
-
-    config_directory: str = "/etc/postfix"
-    """Under `root`; the tables lie in `mailtls/` below it."""
-    table_type: Literal["lmdb", "hash"] = "lmdb"
-    discard_keywords: tuple[str, ...] = ()
-    """smtpd_discard_ehlo_keywords of the service: what it hides from everybody."""
-    discard_maps: tuple[str, ...] = ()
-    """The operator's own tables of smtpd_discard_ehlo_keyword_address_maps, `type:name`, in their order."""
-    security_level: Literal["none", "may", "encrypt"] = "may"
-    """smtpd_tls_security_level of the service; with `encrypt` no STARTTLS can be hidden."""
 
 
 class Config(Table):

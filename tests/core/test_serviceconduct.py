@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailtls.config import PostfixSettings
 from mailtls.core.operatorfile import parse_operator_file
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.serviceconduct import KEYWORDS, LEVEL, MAPS, ServiceConduct, conduct_of, conduct_text
 
 LEVELS = [
