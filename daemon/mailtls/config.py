@@ -7,6 +7,7 @@ without one the defaults hold.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +18,16 @@ from pydantic import Field
 from mailtls.core.operatorfile import parse_operator_file
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.rule import Duration, Table
-from mailtls.errors import ConfigError
+from mailtls.edge.operatortext import read_operator_text
 
 PLACE = "/etc/mailtls/mailtls.toml"
 VARIABLE = "MAILTLS_CONFIG"
 LARGEST = 1024 * 1024  # bytes
+ADVICE: Mapping[type[OSError], str] = {
+    FileNotFoundError: f"there is no such file; check --config and {VARIABLE}",
+    IsADirectoryError: f"this is a directory; name the file in it with --config or {VARIABLE}",
+    PermissionError: "it may not be read by this user; run as root",
+}
 
 
 class LogSettings(Table):
@@ -166,16 +172,4 @@ def _as_set_up(config: Config) -> Config:
 
 
 def _text(place: Path) -> str:
-    try:
-        with place.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        why = (error.strerror or "it cannot be read").lower()
-        raise ConfigError(f"{place}: {why}; check --config and {VARIABLE}, or run as root.") from error
-    if len(content) > LARGEST:
-        raise ConfigError(f"{place}: this is larger than 1 MB, and no configuration is; check the name.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{place}, line {line}: this is not UTF-8 text; save it as UTF-8.") from error
+    return read_operator_text(place, LARGEST, "configuration", ADVICE)

@@ -6,15 +6,21 @@ it is `known-legacy.toml` beside the policy, if there is one. Whatever cannot be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from mailtls.core.knownlegacy import NOBODY, KnownPeers, parse_known_peers
 from mailtls.core.policy import Policy, parse_policy
-from mailtls.errors import ConfigError
+from mailtls.edge.operatortext import read_operator_text
 
 BESIDE = "known-legacy.toml"
 LARGEST = 4 * 1024 * 1024  # bytes; a list of ten thousand peers is about half of this
+ADVICE: Mapping[type[OSError], str] = {
+    FileNotFoundError: "there is no such file; check the name, or copy one from the policies directory",
+    IsADirectoryError: "this is a directory; name the policy file in it",
+    PermissionError: "it may not be read by this user; run as root, or give read permission",
+}
 
 
 class Will(NamedTuple):
@@ -38,26 +44,4 @@ def read_will(path: str) -> Will:
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: {_why(error)}.") from error
-    if len(content) > LARGEST:
-        raise ConfigError(
-            f"{path}: this is larger than {LARGEST // 1024 // 1024} MB, and no policy is; check the name."
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: this is not UTF-8 text; save it as UTF-8.") from error
-
-
-def _why(error: OSError) -> str:
-    table: dict[type[OSError], str] = {
-        FileNotFoundError: "there is no such file; check the name, or copy one from the policies directory",
-        IsADirectoryError: "this is a directory; name the policy file in it",
-        PermissionError: "it may not be read by this user; run as root, or give read permission",
-    }
-    return table.get(type(error), (error.strerror or "it cannot be read").lower())
+    return read_operator_text(path, LARGEST, "policy", ADVICE)
