@@ -465,7 +465,7 @@ def test_a_scanner_without_a_shared_cipher_says_nothing_of_the_certificate() -> 
 
 def test_the_most_urgent_finding_stands_first() -> None:
     history = history_of([*outbreak(), statement_of_server('Invalid TLS protocol list "x": disabling TLS support')])
-    history.statements.append(statement(StatementKind.RATE_LIMIT, "warning: New TLS session rate limit exceeded: 4"))
+    history.statements.append(statement(StatementKind.OTHER, "warning: New TLS session rate limit exceeded: 4"))
     assert words_of(history) == [Finding.INVALID_PROTOCOL_LIST, Finding.MANY_BEGAN_TO_FAIL, Finding.TLS_RATE_LIMIT]
 
 

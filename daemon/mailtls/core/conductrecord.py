@@ -35,7 +35,6 @@ FLAGS = (
     "spent",
     "door_worked",
 )
-OTHERS = ("series", "door_failures", "useless", "said", "tried", "evidence")
 
 
 def write_conduct(conduct: Conduct) -> str:

@@ -98,7 +98,6 @@ class StatementKind(StrEnum):
     LMTP_GREETING = "lmtp_greeting"
     DOVECOT_FATAL = "dovecot_fatal"
     TLS_DISABLED = "tls_disabled"
-    RATE_LIMIT = "rate_limit"
     STARTTLS_HIDDEN = "starttls_hidden"
     OTHER = "other"
 

@@ -22,11 +22,6 @@ class Notifier:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog(environ)
 
-    @property
-    def is_heard(self) -> bool:
-        """Tell whether there is a manager to speak to."""
-        return self._address is not None
-
     def send(self, *assignments: str) -> bool:
         """Tell it `NAME=value` pairs in one message; False where nobody took it. Line ends in a value become spaces."""
         if self._address is None:
