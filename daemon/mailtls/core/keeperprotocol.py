@@ -160,8 +160,21 @@ class Fault(Message):
     sentence: Text
 
 
+class DoorState(Message):
+    """How one door fares. `up`: its probe succeeded lately, and peers are sent to it; `why_not`: a sentence if not."""
+
+    level: Level
+    port: int
+    up: bool
+    why_not: Text | None = None
+
+
 class Health(Message):
-    """How the keeper fares. `levels`: waivers by level; `tables`: the files, as Postfix names them."""
+    """How the keeper fares. `waivers`: how many stand, by level; `tables`: the files, as Postfix names them.
+
+    `doors`: those of the view (core/postfixview.py); `conntrack`: how full the kernel's table of connections is, from
+    0 to 1, None where it is not in use.
+    """
 
     since: AwareDatetime
     waivers: dict[Level, int]
@@ -169,6 +182,8 @@ class Health(Message):
     tables: tuple[str, ...]
     policy: str
     faults: tuple[Fault, ...] = ()
+    doors: tuple[DoorState, ...] = ()
+    conntrack: float | None = None
 
 
 class Reply(Message):
