@@ -56,12 +56,14 @@ class Need:
     """What one kind of failure asks for. `levels`: those that would let the peer in, narrowest first; empty: none.
 
     `determined` False: one of `levels` would, but only a ClientHello tells which. `why`: half a sentence that
-    follows "the handshake failed:".
+    follows "the handshake failed:". `vain`: levels that answer such a failure elsewhere, but whose door takes nothing
+    on this server that the strict one does not take (core/offer.py).
     """
 
     levels: tuple[Level, ...]
     determined: bool
     why: str
+    vain: tuple[Level, ...] = ()
 
 
 NEEDS: dict[tuple[Cause, int | None], Need] = {
