@@ -71,6 +71,25 @@ class Internet:
             target = (host or (SERVER6 if ":" in address else SERVER4), port)
             socket.create_connection(target, patience_s, (address, 0)).close()
 
+    @contextmanager
+    def conversation_on_the_server(self, host: str, port: int) -> Iterator[Conversation]:
+        """Connect from the mail server to itself."""
+        with self.network.server:
+            conversation = Conversation(host, Server(host, port))
+        with conversation:
+            yield conversation
+
+    def session_of(
+        self, address: str, context: ssl.SSLContext, earlier: ssl.SSLSession | None = None
+    ) -> tuple[ssl.SSLSession | None, bool]:
+        """Shake hands, with an earlier session if there is one; give this one, and whether it was resumed."""
+        with self.conversation(address) as conversation:
+            conversation.approach()
+            with context.wrap_socket(conversation.wire, session=earlier) as wire:
+                wire.sendall(b"NOOP\r\n")
+                wire.recv(100)
+                return wire.session, bool(wire.session_reused)
+
 
 # --- the full matrix of versions and suites ----------------------------------------------------------------------
 
@@ -99,12 +118,7 @@ def matrix(internet: Internet, address: str) -> Mapping[str, str]:
 
 def negotiated(internet: Internet, address: str, version: str, suite: str) -> str:
     """Shake hands with one version and one suite; give version, suite and certificate, or OpenSSL's reason."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
-    context.set_ciphers(f"{suite or 'ALL'}:@SECLEVEL=0")
+    context = context_of(version, suite or "ALL")
     with internet.conversation(address) as conversation:
         try:
             conversation.approach()
@@ -114,3 +128,14 @@ def negotiated(internet: Internet, address: str, version: str, suite: str) -> st
                 return f"{wire.version()} {chosen[0] if chosen else ''} {shown}"
         except (ssl.SSLError, HandshakeFailed) as error:
             return getattr(error, "reason", None) or str(error)
+
+
+def context_of(version: str, suites: str = "ALL") -> ssl.SSLContext:
+    """Make a client's context with one version (a name of `ssl.TLSVersion`) and these suites; it believes anything."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
+    context.set_ciphers(f"{suites}:@SECLEVEL=0")
+    return context
