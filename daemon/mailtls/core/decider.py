@@ -26,8 +26,10 @@ from mailtls.core.duration import say_duration
 from mailtls.core.judgement import Case, judge
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level, need_of, reason_number
+from mailtls.core.offer import need_here
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.rule import DEFAULT_AFTER
 from mailtls.core.serverfault import WITHIN, ServerFault
 from mailtls.core.session import Session
@@ -42,6 +44,7 @@ SERVER_REMEDY = "run postfix check, and look at what was changed last: a reload,
 _QUIET = frozenset({Rule.NOT_YET, Rule.NO_STAMPS})  # said by `conclude`, since the next session may change them
 _WEAK = frozenset({Cause.NETWORK_CUT, Cause.TIMEOUT})  # networks have faults of their own
 _LOOKED_AND_LEFT = frozenset({"ehlo=1", "quit=1", "commands=2"})
+_TRIED = (Outcome.TLS_OK, Outcome.TLS_FAILED)
 
 
 class Visit(NamedTuple):
@@ -69,6 +72,7 @@ class Decider:
         self._waivers = WaiverList((*known.waivers(), *standing))
         self._fault = ServerFault()
         self._strict = StrictDoor()
+        self._view: PostfixSettings | None = None
         self._now: datetime | None = None
         self.left_alone: Counter[str] = Counter()
 
@@ -76,6 +80,11 @@ class Decider:
     def waivers(self) -> tuple[Waiver, ...]:
         """The waivers that stand now, those of the known-legacy file among them."""
         return tuple(self._waivers)
+
+    def see(self, view: PostfixSettings) -> None:
+        """Decide by what `setup` found of Postfix from now on."""
+        self._view = view
+        self._strict.offers = view.strict
 
     def next_expiry(self) -> datetime | None:
         """Say when `expire` has something to do next."""
@@ -201,11 +210,12 @@ class Decider:
             conduct=conduct,
             cause=kind[0],
             series=series,
-            need=need_of(*kind),
+            need=need_here(*kind, self._view),
             entry=self._known.by_name(conduct.name, at),
             at=at,
             standing=self._waivers.automatic(),
             today=0 if at is None else self._waivers.granted_since(at),
+            doors=frozenset(door.level for door in self._view.doors) if self._view is not None else frozenset(),
         )
 
     def _succeeded(self, visit: Visit) -> list[Decision]:
@@ -261,16 +271,14 @@ class Decider:
     def _at_door(self, visit: Visit) -> list[Decision]:
         session, ip, conduct, at = visit
         waiver = self._waivers.covering(ip, at)
-        if waiver is None:
-            return []
-        if session.outcome is Outcome.TLS_OK:
+        if waiver is None or waiver.level.value != session.door.value or session.outcome not in _TRIED:
+            return []  # of another door: begun before this waiver
+        if session.outcome is Outcome.TLS_OK and session.cause is not Cause.DROPPED_AFTER_TLS:
             conduct.door_worked = True
             if not self._strict.would_take(session, waiver):
                 return self._used(visit, waiver)
             seen = f"At the {session.door} door it completed {session.tls_version} with {session.cipher}"
             return self._ended(visit, waiver, Rule.OUTGROWN, f"{seen}, which the strict door takes as well.")
-        if session.outcome is not Outcome.TLS_FAILED:
-            return []
         conduct.door_failures += 1
         if session.cause is Cause.PEER_REJECTS_OUR_CERT:
             why = f"At the {session.door} door it does not accept the certificate ({session.reason or session.cause})."

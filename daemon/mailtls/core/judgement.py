@@ -34,7 +34,8 @@ RSA_FIRST = (
 class Case:
     """All that bears on one decision. `entry`: known peer that authorises this one by its name.
 
-    `standing`, `today`: automatic waivers that stand, and that were granted in the 24 hours before `at`.
+    `standing`, `today`: automatic waivers that stand, and that were granted in the 24 hours before `at`. `doors`: those
+    that are known to be made, by their levels.
     """
 
     policy: Policy
@@ -47,6 +48,7 @@ class Case:
     at: datetime | None
     standing: int
     today: int
+    doors: frozenset[Level] = frozenset()
 
     @property
     def rule(self) -> CauseRule:
@@ -115,9 +117,16 @@ def _advise(rule: Rule, *reasons: str, alternatives: tuple[str, ...] = ()) -> Ru
 def _person(case: Case) -> tuple[str, ...]:
     """What a person may do: the narrowest levels that would work, whatever the policy allows."""
     if not case.need.determined:
-        return (RSA_FIRST,)
+        return _undetermined_remedies(case)
     helpful = [level for level in case.need.levels if level not in case.conduct.useless]
     return tuple(by_hand(case.ip, level) for level in helpful[:1])
+
+
+def _undetermined_remedies(case: Case) -> tuple[str, ...]:
+    """An RSA certificate where one is missing; then the narrowest door that is there."""
+    made = (level for level in case.need.levels if level in case.doors and level not in case.conduct.useless)
+    first = () if Level.LEGACY_RSA in case.need.vain else (RSA_FIRST,)
+    return (*first, *(by_hand(case.ip, level) for level in [next(made, None)] if level is not None))
 
 
 def _ignored(case: Case) -> Ruling | None:
@@ -201,7 +210,7 @@ def _undetermined(case: Case) -> Ruling | None:
     return _advise(
         Rule.UNDETERMINED,
         f"The line does not tell which door would help: {case.need.why}.",
-        alternatives=(RSA_FIRST,),
+        alternatives=_undetermined_remedies(case),
     )
 
 
@@ -253,6 +262,8 @@ def _floor(case: Case) -> Ruling | None:
     if case.level is not None:
         return None
     needed = next((level for level in case.need.levels if level not in case.conduct.useless), case.need.levels[0])
+    if needed is Level.CLEARTEXT and case.need.vain:
+        return _advise(Rule.NO_DOOR, f"No door helps: {case.need.why}.", alternatives=(by_hand(case.ip, needed),))
     if case.entry is not None:
         limit = f"known-legacy authorises {case.entry.name} up to {case.entry.level} only"
     else:

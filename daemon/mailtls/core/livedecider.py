@@ -8,6 +8,7 @@ refuse.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,11 @@ from mailtls.core.decision import Decision, Rule
 from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
-from mailtls.core.level import Level, need_of
+from mailtls.core.level import Level
+from mailtls.core.offer import need_here
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.session import Session
 from mailtls.core.waiver import Origin, Waiver
 from mailtls.core.waiverlist import WaiverList
@@ -53,6 +56,7 @@ class LiveDecider(Decider):
         super().__init__(policy, known, peers=room)
         self._live: dict[str, LiveWaiver] = {}
         self._offered = frozenset(offered)
+        self._down: frozenset[Level] = frozenset()
         self._proposed: dict[str, datetime] = {}
         self.forgetful = False
         """The store cannot be read: good history may be forgotten, so that nothing is given automatically."""
@@ -69,6 +73,15 @@ class LiveDecider(Decider):
         """Decide by another policy from now on."""
         self._policy, self._known = policy, known
         self.adopt(self._live.values())
+
+    def see(self, view: PostfixSettings) -> None:
+        """Decide by what `setup` found, and give the levels whose doors it made, and cleartext."""
+        super().see(view)
+        self._offered = frozenset((Level.CLEARTEXT, *(door.level for door in view.doors)))
+
+    def doors_down(self, levels: Iterable[Level]) -> None:
+        """Note which doors do not serve at present: the policy lets nobody in by them."""
+        self._down = frozenset(levels)
 
     # --- conducts: from the store and back -------------------------------------------------------------------
 
@@ -139,6 +152,11 @@ class LiveDecider(Decider):
         """The keeper's list as it was last heard of."""
         return tuple(self._live.values())
 
+    def by_level(self, now: datetime) -> dict[Level, int]:
+        """Count the waivers whose time is not over, the narrowest level first."""
+        counts = Counter(waiver.level for waiver in self._live.values() if now < waiver.until)
+        return {level: counts[level] for level in Level if counts[level]}
+
     def live_for(self, ip: str, now: datetime) -> LiveWaiver | None:
         """Give the waiver that covers this address now, the narrowest first."""
         waiver = self._waivers.covering(ip, now)
@@ -180,9 +198,7 @@ class LiveDecider(Decider):
         """Turn what cannot be given into a proposal, once a day."""
         if decision.action is not Action.WAIVE or decision.peer is None or self.request(decision) is None:
             return decision
-        why = _FORGETFUL if self.forgetful else ""
-        if decision.level not in self._offered:
-            why = f"This needs {decision.level}, and no such door is set up here."
+        why = _FORGETFUL if self.forgetful else self._no_door(decision.level)
         if not why:
             return decision
         self.refused(decision)
@@ -193,6 +209,14 @@ class LiveDecider(Decider):
         if said is not None and now - said < AGAIN:
             return None
         return replace(decision, action=Action.PROPOSE, until=None, reasons=(why, *decision.reasons))
+
+    def _no_door(self, level: Level | None) -> str:
+        if level in self._down:
+            return f"This needs {level}, and that door does not serve at present; see: mailtlsctl status."
+        if level in self._offered:
+            return ""
+        remedy = "this version has no gateway for it" if level is Level.SSLV3 else "to make it: mailtlsctl setup"
+        return f"This needs {level}, and no such door is set up here; {remedy}."
 
     # --- what stands of a peer -------------------------------------------------------------------------------
 
@@ -210,7 +234,7 @@ class LiveDecider(Decider):
             at=series.last,
             cause=kind[0],
             reasons=ruling.reasons,
-            level=ruling.level or next(iter(need_of(*kind).levels), None),
+            level=ruling.level or next(iter(need_here(*kind, self._view).levels), None),
             evidence=tuple(conduct.evidence),
             alternatives=ruling.alternatives,
         )
