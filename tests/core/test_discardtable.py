@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailtls.core.discardtable import (
-    DiscardTables,
     OwnEntries,
     OwnRule,
     discard_tables,
@@ -20,6 +19,7 @@ from mailtls.core.discardtable import (
     with_starttls,
     within_networks,
 )
+from mailtls.core.tablepair import TablePair
 
 Table = dict[str, str] | list[tuple[str, str]]
 """One of the operator's tables: exact entries, or cidr rules in their order."""
@@ -76,7 +76,7 @@ def test_a_waiver_hides_starttls_gives_nothing_back_and_changes_nobody_else(
 ) -> None:
     ours = discard_tables(waived, service, own_entries(operator, waived))
     before = first_hit(operator, ip)
-    answer = ours.keywords_for(ip)
+    answer = ours.answer_for(ip)
     after = answer if answer is not None else before
     is_waived = any(ipaddress.ip_address(ip) in ipaddress.ip_network(each) for each in waived)
     expected = discarded(before, " ".join(service))
@@ -104,7 +104,7 @@ def test_what_is_cut_down_adds_nothing_and_drops_only_what_is_over(
     assert set(cut.networks) <= set(made.networks)
     for ip in ADDRESSES:
         stands = any(ipaddress.ip_address(ip) in ipaddress.ip_network(each) for each in half)
-        assert (cut.keywords_for(ip) is not None) == stands
+        assert (cut.answer_for(ip) is not None) == stands
     assert still_standing(made, waived) == made
 
 
@@ -128,7 +128,7 @@ def test_the_value_is_the_union_of_the_services_keywords_the_operators_entry_and
 
 
 def test_the_texts_are_what_postmap_and_cidr_tables_read() -> None:
-    made = DiscardTables({"192.0.2.7": "dsn starttls", "2001:db8::1": "starttls"}, (("192.0.2.0/28", "starttls"),))
+    made = TablePair({"192.0.2.7": "dsn starttls", "2001:db8::1": "starttls"}, (("192.0.2.0/28", "starttls"),))
     assert made.host_text() == "192.0.2.7 dsn starttls\n2001:db8::1 starttls\n"
     assert made.network_text() == "192.0.2.0/28 starttls\n"
 

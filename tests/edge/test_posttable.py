@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.edge.tables import KIND, KINDS, needs, tables_in, unchanged
 
-from mailtls.core.discardtable import EMPTY, DiscardTables
+from mailtls.core.tablepair import EMPTY, TablePair
 from mailtls.edge import posttable as module
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
@@ -20,7 +20,7 @@ from mailtls.errors import PostfixError
 
 pytestmark = [pytest.mark.postfix, needs(KIND)]
 
-BOTH = DiscardTables({"192.0.2.7": "dsn starttls", "2001:db8::7": "starttls"}, (("198.51.100.0/24", "starttls"),))
+BOTH = TablePair({"192.0.2.7": "dsn starttls", "2001:db8::7": "starttls"}, (("198.51.100.0/24", "starttls"),))
 KEYS = ("192.0.2.7", "2001:db8::7", "198.51.100.9", "192.0.2.8")
 
 
@@ -52,7 +52,7 @@ def test_any_change_leads_from_any_table_to_any_other(
             for _ in range(draw.randrange(30))
         }
         networks = tuple((f"198.51.{draw.randrange(9)}.0/24", "starttls") for _ in range(draw.randrange(3)))
-        wanted = DiscardTables(hosts, networks)
+        wanted = TablePair(hosts, networks)
         tables.put(wanted)
         assert tables_in(tmp_path, kind).held() == wanted
         assert tables.differing(wanted, [f"192.0.2.{n}" for n in range(40)]) == set()
@@ -72,7 +72,7 @@ def test_every_change_renames_the_host_table_so_that_smtpd_reads_both(tmp_path: 
     tables = tables_in(tmp_path)
     tables.put(BOTH)
     inode = tables.hosts.stat().st_ino
-    tables.put(DiscardTables(BOTH.hosts, ()))
+    tables.put(TablePair(BOTH.hosts, ()))
     assert tables.hosts.stat().st_ino != inode
     assert asked(tables, "198.51.100.9") == {}
 
@@ -115,7 +115,7 @@ def test_what_a_killed_predecessor_left_half_built_is_cleared_away(tmp_path: Pat
     tables = tables_in(tmp_path)
     tables.put(BOTH)
     (tables.directory / left).write_bytes(b"10.0.0.1 junk\n" * 3)
-    wanted = DiscardTables({"192.0.2.1": "starttls"}, ())
+    wanted = TablePair({"192.0.2.1": "starttls"}, ())
     tables.put(wanted)
     assert tables_in(tmp_path).held() == wanted
     assert len(list(tables.directory.iterdir())) == 2
@@ -125,7 +125,7 @@ def test_a_table_is_never_missing_or_wrong_while_it_is_changed(tmp_path: Path) -
     """One address is always in it; somebody who asks all the time always finds it."""
     tables, stop, wrong = tables_in(tmp_path), threading.Event(), []
     always = {"192.0.2.7": "starttls"}
-    tables.put(DiscardTables(always))
+    tables.put(TablePair(always))
 
     def ask() -> None:
         postmap = Postmap(tmp_path / "asking")
@@ -143,7 +143,7 @@ def test_a_table_is_never_missing_or_wrong_while_it_is_changed(tmp_path: Path) -
     for number in range(60):
         networks = (("198.51.100.0/24", "starttls"),) if number % 3 else ()
         many = {f"10.0.{number}.{n}": "starttls" for n in range(2 if number % 2 else 200)}
-        tables.put(DiscardTables({**always, **many}, networks))
+        tables.put(TablePair({**always, **many}, networks))
     stop.set()
     asking.join()
     assert not wrong
@@ -215,7 +215,7 @@ def test_the_boot_makes_what_is_missing_and_touches_nothing_valid(tmp_path: Path
     assert len(tables_in(tmp_path).ensure()) == 1
     assert unchanged(valid) == before
     held = tables_in(tmp_path).held()
-    assert held == (DiscardTables({}, BOTH.networks) if which == "hosts" else DiscardTables(BOTH.hosts, ()))
+    assert held == (TablePair({}, BOTH.networks) if which == "hosts" else TablePair(BOTH.hosts, ()))
 
 
 def test_a_table_of_zero_bytes_after_a_power_cut_is_made_anew_at_the_boot(tmp_path: Path) -> None:

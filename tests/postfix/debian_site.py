@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mailtls.core.discardtable import DiscardTables
+from mailtls.core.tablepair import TablePair
 from mailtls.edge.runningmaster import find_master
 from mailtls.errors import RefusedError
 from mailtls.service.applychange import carry_out
@@ -60,12 +60,12 @@ def set_up_and_back(postfix: PrivatePostfix) -> None:
     room = replace(room_of(postfix), services=())
     setup(room)
     assert plan_setup(room).is_nothing
-    room.tables.put(DiscardTables({"::1": "starttls"}))
+    room.tables.put(TablePair({"::1": "starttls"}))
     for host, hidden in (("::1", True), ("127.0.0.1", False)):
         with Conversation(host, Server(host, 25)) as conversation:
             conversation.greet()
         assert ("STARTTLS" not in conversation.keywords) is hidden
-    room.tables.put(DiscardTables())
+    room.tables.put(TablePair())
     try:
         carry_out(change_of(postfix, "master.cf", "discard.cidr", "discard.cidr,socketmap:unix:/x.sock:d"), room.site)
     except RefusedError as error:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from mailtls.config import read_config
-from mailtls.core.discardtable import DiscardTables
+from mailtls.core.tablepair import TablePair
 from mailtls.errors import RefusedError
 from mailtls.service.applyrecover import recover
 from mailtls.service.applysetup import plan_setup, setup, unsetup
@@ -65,11 +65,11 @@ def test_the_tables_stand_on_the_named_service_only_and_are_taken_out_byte_for_b
         setup(room)
         assert options(plain) == {f"{named(plain, 'smtp')}/{MAPS}": ",".join(room.tables.names)}
         assert setup(room).notes == ("Postfix is set up for mailtls already; nothing was changed.",)
-        room.tables.put(DiscardTables({"127.6.1.1": "starttls"}))
+        room.tables.put(TablePair({"127.6.1.1": "starttls"}))
         assert "STARTTLS" not in keywords(plain, "127.6.1.1")
         assert "STARTTLS" in keywords(plain, "127.6.1.2")
         assert "STARTTLS" in keywords(plain, "127.6.1.1", "submission"), "only port 25 asks the tables"
-        room.tables.put(DiscardTables())
+        room.tables.put(TablePair())
         unsetup(room)
     assert stream.failures == []
     assert master.read_bytes() == before
@@ -134,11 +134,11 @@ def test_with_postscreen_the_tables_stand_at_both_places(plain: PrivatePostfix) 
             f"smtpd/pass/{MAPS}",
             f"{named(plain, 'postscreen')}/postscreen_discard_ehlo_keyword_address_maps",
         }
-        room.tables.put(DiscardTables({"127.6.1.1": "starttls"}))
+        room.tables.put(TablePair({"127.6.1.1": "starttls"}))
         # postscreen looks for a changed table at most once a second (postscreen/postscreen.c).
         assert wait_until(lambda: "STARTTLS" not in keywords(plain, "127.6.1.1", "postscreen"))
         assert "STARTTLS" in keywords(plain, "127.6.1.2", "postscreen")
-        room.tables.put(DiscardTables())
+        room.tables.put(TablePair())
         unsetup(room)
     assert (plain.configuration / "master.cf").read_bytes() == before
     assert stream.failures == []

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 from mailtls.core.peer import canonical_ip
 from mailtls.core.rule import Network
+from mailtls.core.tablepair import TablePair, apart
 
 STARTTLS = "starttls"
 SILENT = "silent-discard"
@@ -52,34 +53,7 @@ class OwnEntries:
 NOTHING = OwnEntries()
 
 
-@dataclass(frozen=True, slots=True)
-class DiscardTables:
-    """The content of both tables. `hosts`: keywords by address; `networks`: in the order of the `cidr:` table."""
-
-    hosts: Mapping[str, str] = field(default_factory=dict)
-    networks: tuple[tuple[str, str], ...] = ()
-
-    def keywords_for(self, ip: str) -> str | None:
-        """Give what a look-up through both tables answers for this address; None: it goes on to the operator's."""
-        found = self.hosts.get(ip)
-        if found is not None or not self.networks:
-            return found
-        address = ipaddress.ip_address(ip)
-        return next((words for network, words in self.networks if address in _parsed(network)), None)
-
-    def host_text(self) -> str:
-        """Spell the host table as postmap(1) reads it."""
-        return "".join(f"{ip} {words}\n" for ip, words in self.hosts.items())
-
-    def network_text(self) -> str:
-        """Spell the `cidr:` table (cidr_table(5))."""
-        return "".join(f"{network} {words}\n" for network, words in self.networks)
-
-
-EMPTY = DiscardTables()
-
-
-def discard_tables(waived: Iterable[str], service: Iterable[str], own: OwnEntries = NOTHING) -> DiscardTables:
+def discard_tables(waived: Iterable[str], service: Iterable[str], own: OwnEntries = NOTHING) -> TablePair:
     """Make the tables for the waived addresses and networks (canonical), the service's keywords and the operator's."""
     hosts, networks = apart(waived)
     keywords, answers = " ".join(service), own.answers
@@ -87,16 +61,9 @@ def discard_tables(waived: Iterable[str], service: Iterable[str], own: OwnEntrie
     values = dict.fromkeys(hosts, usual)  # ten thousand waivers, and mostly nothing of the operator's: at C speed
     for ip in values.keys() & answers.keys() if not networks else answers.keys():
         values[ip] = with_starttls(f"{keywords} {answers[ip]}")
-    return DiscardTables(
+    return TablePair(
         values, (*_carried(networks, own.rules, keywords), *((network, usual) for network in networks))
     )
-
-
-def apart(waived: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tell waived addresses from waived networks."""
-    waived = tuple(waived)
-    networks = tuple([each for each in waived if "/" in each])
-    return (tuple([each for each in waived if "/" not in each]) if networks else waived), networks
 
 
 def _carried(networks: tuple[str, ...], rules: tuple[OwnRule, ...], service: str) -> list[tuple[str, str]]:
@@ -120,7 +87,7 @@ def with_starttls(keywords: str) -> str:
     return " ".join((*words, STARTTLS))
 
 
-def still_standing(tables: DiscardTables, waived: Iterable[str]) -> DiscardTables:
+def still_standing(tables: TablePair, waived: Iterable[str]) -> TablePair:
     """Cut the tables down to what is still waived: for the time when the operator's tables cannot be asked.
 
     Nothing is added then, since nobody knows what else Postfix hides from a new peer.
@@ -129,7 +96,7 @@ def still_standing(tables: DiscardTables, waived: Iterable[str]) -> DiscardTable
     alone, networks = frozenset(peers), tuple(_parsed(each) for each in wide)
     hosts = {ip: words for ip, words in tables.hosts.items() if ip in alone or _inside(ip, networks)}
     rules = tuple((network, words) for network, words in tables.networks if _inside(network, networks))
-    return DiscardTables(hosts, rules)
+    return TablePair(hosts, rules)
 
 
 def _inside(text: str, networks: tuple[Network, ...]) -> bool:

@@ -17,11 +17,11 @@ from mailtls.core.discardtable import (
     OwnEntries,
     OwnRule,
     OwnTable,
-    apart,
     parse_own_cidr,
     parse_own_tables,
     within_networks,
 )
+from mailtls.core.tablepair import apart
 from mailtls.edge.postmap import Postmap
 from mailtls.errors import PostfixError
 

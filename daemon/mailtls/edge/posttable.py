@@ -1,9 +1,10 @@
 """The tables that Postfix reads: built beside the old ones, renamed over them, and proved by a look-up.
 
-`discard.lmdb` (or `discard.db`, where lmdb is missing) holds addresses, `discard.cidr` networks. A missing or broken
-table is a 421 for every client (facts 1.5), so none is ever absent: each change is a new file, on the disk, renamed
-over the old one. The cidr file goes first: smtpd does not notice it, but it notices the other and then reads both
-(facts 11.1). Nothing is ever changed in place: a reader's lock on the old file, which any user may take, stops nobody.
+A pair is named after what it is for: `discard.lmdb` (or `discard.db`, where lmdb is missing) holds addresses,
+`discard.cidr` networks, and each door has such a pair as well. A missing or broken table is a 421 for every client
+(facts 1.5), so none is ever absent: each change is a new file, on the disk, renamed over the old one. The cidr file
+goes first: smtpd does not notice it, but it notices the other and then reads both (facts 11.1). Nothing is ever changed
+in place: a reader's lock on the old file, which any user may take, stops nobody.
 
 A small change is made to a copy of the present file (`postmap -i`, `-d`), a larger one builds it anew; the figures are
 in docs/decisions/0007. postmap and its look-ups run with a main.cf of our own: the site's is neither read nor waited
@@ -20,14 +21,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mailtls.core.discardtable import DiscardTables
+from mailtls.core.tablepair import TablePair
 from mailtls.edge.ledger import sync_directory
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.rootowned import ownership_fault
 from mailtls.errors import PostfixError
 
-HOSTS = "discard"
-NETWORKS = "discard.cidr"
+DISCARD = "discard"
 SUFFIX = {"lmdb": ".lmdb", "hash": ".db"}
 FEW = 64
 """Changed addresses up to which a copy is changed; beyond that building anew is quicker (0007)."""
@@ -37,26 +37,31 @@ Present = tuple[Signature, Signature]
 
 
 class PostTables:
-    """The pair of tables in one directory. `kind`: lmdb or hash. Every method may raise PostfixError."""
+    """One pair of tables in a directory. `kind`: lmdb or hash. Every method may raise PostfixError."""
 
-    def __init__(self, directory: Path, root: Path, kind: str, postmap: Postmap) -> None:
+    def __init__(self, directory: Path, root: Path, kind: str, postmap: Postmap, name: str = DISCARD) -> None:
         self.directory = directory
         self.kind = kind
-        self.hosts = directory / f"{HOSTS}{SUFFIX[kind]}"
-        self.networks = directory / NETWORKS
+        self.name = name
+        self.hosts = directory / f"{name}{SUFFIX[kind]}"
+        self.networks = directory / f"{name}.cidr"
         self._root = root
         self._postmap = postmap
-        self._held: DiscardTables | None = None
+        self._held: TablePair | None = None
         self._present: Present | None = None
 
     @property
     def names(self) -> tuple[str, str]:
         """Name both as Postfix does."""
-        return f"{self.kind}:{self.directory / HOSTS}", f"cidr:{self.networks}"
+        return f"{self.kind}:{self.directory / self.name}", f"cidr:{self.networks}"
+
+    def beside(self, name: str) -> PostTables:
+        """Give another pair in the same directory, such as a door's, which is named after its level."""
+        return PostTables(self.directory, self._root, self.kind, self._postmap, name)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def held(self) -> DiscardTables | None:
+    def held(self) -> TablePair | None:
         """Give what the files say; None where one is missing or cannot be read. Cheap while nobody touches them."""
         now = self._signatures()
         if now is None:
@@ -65,13 +70,13 @@ class PostTables:
             self._held, self._present = self._read(), now
         return self._held
 
-    def _read(self) -> DiscardTables | None:
+    def _read(self) -> TablePair | None:
         try:
             hosts = self._postmap.entries(self.names[0])
             lines = [line.partition(" ") for line in self.networks.read_text("ascii").splitlines()]
         except (PostfixError, OSError, UnicodeDecodeError):
             return None
-        return DiscardTables(hosts, tuple((network, words) for network, _, words in lines))
+        return TablePair(hosts, tuple((network, words) for network, _, words in lines))
 
     def _signatures(self) -> Present | None:
         try:
@@ -79,13 +84,13 @@ class PostTables:
         except OSError:
             return None
 
-    def differing(self, tables: DiscardTables, keys: Iterable[str]) -> set[str]:
+    def differing(self, tables: TablePair, keys: Iterable[str]) -> set[str]:
         """Ask both tables, as smtpd would, and give those of these addresses that get another answer than wanted."""
         keys = tuple(keys)
         found = self._postmap.answers(self.names if self._asks_networks(tables) else self.names[:1], keys)
-        return {key for key in keys if found.get(key) != tables.keywords_for(key)}
+        return {key for key in keys if found.get(key) != tables.answer_for(key)}
 
-    def _asks_networks(self, tables: DiscardTables) -> bool:
+    def _asks_networks(self, tables: TablePair) -> bool:
         return bool(tables.networks) or self.networks.stat().st_size > 0
 
     def interrupt(self) -> None:
@@ -94,7 +99,7 @@ class PostTables:
 
     # --- writing -----------------------------------------------------------------------------------------------
 
-    def put(self, wanted: DiscardTables) -> bool:
+    def put(self, wanted: TablePair) -> bool:
         """Make the files say this; False where they did already."""
         held = self.held()
         if held is not None and held.networks == wanted.networks and held.hosts == wanted.hosts:
@@ -120,13 +125,13 @@ class PostTables:
         self._check_place()
         made = []
         if not self._is_readable(self.networks):
-            self._replace_networks(DiscardTables())
+            self._replace_networks(TablePair())
             made.append(self.names[1])
         try:
             self._postmap.answers(self.names[:1], ("192.0.2.1",))
             _signature(self.hosts)
         except (PostfixError, OSError):
-            self._built(DiscardTables(), None).rename(self.hosts)
+            self._built(TablePair(), None).rename(self.hosts)
             made.append(self.names[0])
         sync_directory(self.directory)
         return tuple(made)
@@ -152,17 +157,17 @@ class PostTables:
         if fault is not None:
             raise PostfixError(f"the tables are not written: {fault}")
 
-    def _built(self, wanted: DiscardTables, held: DiscardTables | None) -> Path:
+    def _built(self, wanted: TablePair, held: TablePair | None) -> Path:
         """Build the host table beside the present one, on the disk; give its path."""
         self._clear_away()
         changed, gone = _difference(wanted.hosts, held.hosts) if held is not None else ({}, set())
-        name = f"{self.kind}:{self.directory / HOSTS}.new"
-        beside = self.directory / f"{HOSTS}.new{SUFFIX[self.kind]}"
+        name = f"{self.kind}:{self.directory / self.name}.new"
+        beside = self.directory / f"{self.name}.new{SUFFIX[self.kind]}"
         if held is not None and len(changed) + len(gone) <= FEW:
             shutil.copyfile(self.hosts, beside)
             self._postmap.change(name, changed, gone)
         else:
-            source = self.directory / f"{HOSTS}.new"
+            source = self.directory / f"{self.name}.new"
             _write(source, wanted.host_text())
             self._postmap.build(name)
             source.unlink()
@@ -170,17 +175,19 @@ class PostTables:
         _sync(beside)
         return beside
 
-    def _replace_networks(self, wanted: DiscardTables) -> None:
-        beside = self.directory / f"{NETWORKS}.new"
+    def _replace_networks(self, wanted: TablePair) -> None:
+        beside = self.directory / f"{self.networks.name}.new"
         _write(beside, wanted.network_text())
         _sync(beside)
         beside.rename(self.networks)
 
     def _clear_away(self) -> None:
         """Remove what a killed predecessor left half built."""
-        for left in (f"{HOSTS}.new", *(f"{HOSTS}.new{suffix}" for suffix in SUFFIX.values()), f"{NETWORKS}.new"):
+        for suffix in ("", *SUFFIX.values()):
             with suppress(FileNotFoundError):
-                (self.directory / left).unlink()
+                (self.directory / f"{self.name}.new{suffix}").unlink()
+        with suppress(FileNotFoundError):
+            (self.directory / f"{self.networks.name}.new").unlink()
 
 
 def _difference(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:

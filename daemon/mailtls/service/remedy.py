@@ -11,7 +11,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailtls.core.discardtable import EMPTY, DiscardTables, apart, discard_tables, still_standing
+from mailtls.core.discardtable import discard_tables, still_standing
+from mailtls.core.tablepair import EMPTY, TablePair, apart
 from mailtls.edge.owntables import OwnTables
 from mailtls.edge.posttable import PostTables
 from mailtls.errors import PostfixError
@@ -30,7 +31,7 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    tables: DiscardTables
+    tables: TablePair
     missing: frozenset[str] = frozenset()
     fault: str | None = None
 
