@@ -4,6 +4,7 @@
     ├── ConfigError      the operator's: a file or an option says something that cannot be followed
     ├── ProtocolError    the other side's: it sent what its protocol does not allow
     ├── PostfixError     Postfix said no: command, exit status and its own words
+    ├── FirewallError    nftables said no, or is not there: in its own words
     ├── StoreError       memory is unavailable: a database, a full disk
     ├── InputError       a log cannot be read: missing, a directory, no permission, broken compression
     ├── UnreachableError a process of ours does not answer: not running, hung, or closed to this user
@@ -28,6 +29,10 @@ class ProtocolError(MailtlsError):
 
 class PostfixError(MailtlsError):
     """Postfix refused: the text holds the command, its exit status and its own words."""
+
+
+class FirewallError(MailtlsError):
+    """nftables refused, or is not there: the text holds its own words, and what they usually mean."""
 
 
 class StoreError(MailtlsError):

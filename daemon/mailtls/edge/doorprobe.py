@@ -14,6 +14,7 @@ import hashlib
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass, replace
 
 from mailtls.core.sighting import Sighting
@@ -28,12 +29,18 @@ SERVER_AT_FAULT = re.compile(r"4\d\d 4\.3\.|421 ")
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """How to approach a port: TLS at once as on 465, a PROXY line first, and a recipient to ask for, or none."""
+    """How to approach a port: TLS at once as on 465, a PROXY line first, and a recipient to ask for, or none.
+
+    `highest`: the highest version to speak; None: any. `within`: seconds for the whole visit; None: `PATIENCE_S` for
+    each answer.
+    """
 
     tls_at_once: bool = False
     proxied: bool = False
     recipient: str | None = None
     tries_tls: bool = True
+    highest: ssl.TLSVersion | None = None
+    within: float | None = None
 
 
 class Silence(Exception):  # noqa: N818 - what the server did, not an error of ours
@@ -44,7 +51,7 @@ def look(client: socket.socket, knock: Knock) -> Sighting:
     """Look at a port through a connected socket, which is closed in the end."""
     seen = Sighting()
     client.settimeout(PATIENCE_S)
-    talk = _Talk(client)
+    talk = _Talk(client, knock)
     try:
         if knock.proxied:
             talk.send(_proxy_line(client))
@@ -63,7 +70,7 @@ def look(client: socket.socket, knock: Knock) -> Sighting:
 def visit(address: tuple[str, int], knock: Knock) -> Sighting:
     """Connect and look; a port that nobody answers at is a fault."""
     try:
-        client = socket.create_connection(address, PATIENCE_S)
+        client = socket.create_connection(address, knock.within or PATIENCE_S)
     except OSError as error:
         return Sighting(fault=f"nobody answers there: {(error.strerror or str(error)).lower()}")
     return look(client, knock)
@@ -140,28 +147,39 @@ def _shaken(talk: _Talk, seen: Sighting, what: str) -> Sighting:
     )
 
 
-def _context() -> ssl.SSLContext:
+def _context(highest: ssl.TLSVersion | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:!aNULL:@SECLEVEL=0")
+    if highest is not None:
+        context.maximum_version = highest
     return context
 
 
 class _Talk:
     """One SMTP conversation."""
 
-    def __init__(self, client: socket.socket) -> None:
+    def __init__(self, client: socket.socket, knock: Knock) -> None:
         self._client = client
+        self._highest = knock.highest
+        self._patience_s = knock.within if knock.within is not None else PATIENCE_S
+        self._deadline = time.monotonic() + knock.within if knock.within is not None else None
         self._rest = b""
         self.is_over = False
 
+    def _hurry(self) -> None:
+        """Wait no longer than the visit may take."""
+        if self._deadline is not None:
+            self._client.settimeout(max(0.001, self._deadline - time.monotonic()))
+
     def send(self, line: str) -> None:
+        self._hurry()
         try:
             self._client.sendall(f"{line}\r\n".encode("ascii"))
         except OSError as error:
-            raise Silence(f"the connection is cut before {line.split(' ')[0]}: {_why(error)}") from error
+            raise Silence(f"the connection is cut before {line.split(' ')[0]}: {self._why(error)}") from error
 
     def say(self, line: str) -> list[str]:
         self.send(line)
@@ -179,10 +197,11 @@ class _Talk:
     def _line(self, what: str) -> str:
         answer = "there is no greeting" if what == "greeting" else f"there is no answer to {what}"
         while b"\n" not in self._rest:
+            self._hurry()
             try:
                 data = self._client.recv(4096)
             except OSError as error:
-                raise Silence(f"{answer}: {_why(error)}") from error
+                raise Silence(f"{answer}: {self._why(error)}") from error
             if not data or len(self._rest) > LONGEST_REPLY:
                 raise Silence(f"{answer}: the connection is closed")
             self._rest += data
@@ -190,15 +209,15 @@ class _Talk:
         return line.decode("ascii", "replace").strip()
 
     def secure(self) -> ssl.SSLSocket:
-        wire = _context().wrap_socket(self._client)
+        self._hurry()
+        wire = _context(self._highest).wrap_socket(self._client)
         self._client = wire
         return wire
 
     def close(self) -> None:
         self._client.close()
 
-
-def _why(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"it took longer than {PATIENCE_S:.0f} s"
-    return (error.strerror or str(error)).lower()
+    def _why(self, error: OSError) -> str:
+        if isinstance(error, TimeoutError):
+            return f"it took longer than {self._patience_s:.0f} s"
+        return (error.strerror or str(error)).lower()
