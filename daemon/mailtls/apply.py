@@ -1,10 +1,11 @@
 """mailtls-apply: the program. Changes Postfix's configuration, in one transaction, and leaves.
 
-    mailtls-apply setup [--dry-run] [--service NAME]...   tell Postfix of the tables of waivers, on port 25 only
-    mailtls-apply unsetup [--dry-run]                     take that back, byte for byte
-    mailtls-apply edit main.cf|master.cf                  an editor on a copy, which is tried before it counts
-    mailtls-apply reload [--keep]                         reload, unless what is in place is broken
+    mailtls-apply setup|unsetup|edit|reload ...           as mailtlsctl has them: see mailtlsctl(1)
     mailtls-apply --recover                               at boot before Postfix: finish or undo what was interrupted
+    mailtls-apply --examine                               say what is wrong with what is in place; change nothing
+    mailtls-apply --guard                                 take a change back, if mailtlsd asks and it may be
+
+systemd runs the last three (mailtls-recover, mailtls-examine, mailtls-guard); mailtlsd hears what came of the last two.
 
 Exit status: 0 done; 2 usage; 4 refused or rolled back, with Postfix's own words.
 
@@ -16,13 +17,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from mailtls import __version__
+from mailtls.config import read_config
+from mailtls.core.printable import printable
 from mailtls.ctl import INTERRUPTED, edit, output, reload, setup, status_of
-from mailtls.ctl.applying import tell, workplace_of
+from mailtls.ctl.applying import Asked, site_of, workplace_of
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.errors import MailtlsError
+from mailtls.service.applychange import now
+from mailtls.service.applyguard import guard
+from mailtls.service.applyplan import Site
 from mailtls.service.applyrecover import recover
+from mailtls.service.applysurvey import survey
 
 USAGE = 2
 
@@ -33,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     os.umask(0o022)
     try:
-        if asked.recover:
-            tell(recover(workplace_of(asked.config)), "Done.")
-            return 0
+        if asked.task is not None:
+            task: Callable[[argparse.Namespace], int] = asked.task
+            return task(asked)
         if asked.command is None:
             parser.print_usage(sys.stderr)
             return USAGE
@@ -49,23 +58,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    which = Asked(asked.config, asked.config_dir, getattr(asked, "json", False))
     match asked.command:
         case "setup":
-            return setup.setup(asked.service, dry_run=asked.dry_run, config=asked.config, directory=asked.config_dir)
+            return setup.setup(asked.service, which, dry_run=asked.dry_run)
         case "unsetup":
-            return setup.unsetup(dry_run=asked.dry_run, config=asked.config, directory=asked.config_dir)
+            return setup.unsetup(which, dry_run=asked.dry_run)
         case "edit":
-            return edit.edit(asked.file, config=asked.config, directory=asked.config_dir)
+            return edit.edit(asked.file, which, guarded=not asked.no_guard)
         case _:
-            return reload.reload(keep=asked.keep, config=asked.config, directory=asked.config_dir)
+            return reload.reload(which, keep=asked.keep, guarded=not asked.no_guard)
+
+
+# --- what systemd runs -------------------------------------------------------------------------------------------
+
+
+def _recover(asked: argparse.Namespace) -> int:
+    _say(recover(workplace_of(asked.config)).notes)
+    return 0
+
+
+def _examine(asked: argparse.Namespace) -> int:
+    found = survey(site_of(asked.config, asked.config_dir), now)
+    _say((*found.faults, *found.drift) or (f"{found.configuration}: nothing would break Postfix",))
+    return 0
+
+
+def _guard(asked: argparse.Namespace) -> int:
+    places = read_config(asked.config).places
+    usual = site_of(asked.config, asked.config_dir)
+
+    def at(configuration: Path) -> Site:
+        return site_of(asked.config, str(configuration))
+
+    _say(guard(at, NoticeBoard(places.run), usual, now).notes)
+    return 0
+
+
+def _say(sentences: Sequence[str]) -> None:
+    """Print sentences, one a line, for the journal."""
+    output.write(f"{printable(sentence)}\n" for sentence in sentences)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("mailtls-apply", description="Changes Postfix's configuration in transactions.")
     parser.add_argument("--config", metavar="FILE", help="mailtls.toml, in place of /etc/mailtls/mailtls.toml")
     parser.add_argument("--version", action="version", version=f"mailtls-apply {__version__}")
-    parser.add_argument("--recover", action="store_true", help="finish or undo what was interrupted, and leave")
     parser.add_argument("--config-dir", metavar="DIR", help="the directory of another Postfix (postmulti)")
+    tasks = parser.add_mutually_exclusive_group()
+    for name, task, words in (
+        ("--recover", _recover, "finish or undo what was interrupted, and leave"),
+        ("--examine", _examine, "say what is wrong with what is in place; change nothing"),
+        ("--guard", _guard, "take the last change back, if mailtlsd asks for it"),
+    ):
+        tasks.add_argument(name, dest="task", action="store_const", const=task, help=words)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, words in (("setup", "tell Postfix of the tables of waivers"), ("unsetup", "take that back")):
         command = commands.add_parser(name, help=words)
@@ -76,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("edit", help="edit a file safely").add_argument("file", choices=("main.cf", "master.cf"))
     command = commands.add_parser("reload", help="reload, unless what is in place is broken")
     command.add_argument("--keep", action="store_true", help="only say what is broken; put nothing aside")
+    for name in ("setup", "unsetup", "reload"):
+        commands.choices[name].add_argument("--json", action="store_true", help="print one JSON object")
+    for name in ("edit", "reload"):
+        commands.choices[name].add_argument("--no-guard", action="store_true", help="never take it back by itself")
     return parser
 
 

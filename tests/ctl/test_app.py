@@ -72,9 +72,10 @@ def test_the_manual_page_names_every_command_and_option_and_no_other() -> None:
 
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
-def test_the_manual_page_is_well_formed() -> None:
+@pytest.mark.parametrize("page", [MANUAL, MANUAL.with_name("mailtls-apply.8")], ids=lambda page: page.name)
+def test_the_manual_page_is_well_formed(page: Path) -> None:
     checked = subprocess.run(
-        ["mandoc", "-T", "lint", "-W", "warning", MANUAL], capture_output=True, text=True, check=False
+        ["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stdout) == (0, "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         pass
     with Workplace(tmp_path / "w"):
         pass
+
+
+def test_with_patience_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    said, order, holds = threading.Event(), list[str](), threading.Event()
+
+    def first() -> None:
+        with Workplace(tmp_path / "w"):
+            holds.set()
+            said.wait(30)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    holds.wait(30)
+    with Workplace(tmp_path / "w", 30, lambda why: (order.append(why), said.set())[0]):
+        order.append("second")
+    thread.join()
+    assert order == ["another mailtls-apply is at work; waiting until it has ended", "first", "second"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"{}", b"\xff"])

@@ -15,7 +15,7 @@ import typer
 from mailtls import __version__
 from mailtls.core.level import Level
 from mailtls.core.printable import printable
-from mailtls.ctl import output
+from mailtls.ctl import change, output
 from mailtls.ctl.shortcut import ReportOrder
 
 # Typer brings Click's errors along, from 0.20 on under a name of its own; this finds their base in any version.
@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Say per peer why TLS of incoming mail fails, and let those in that cannot do better. report, simulate and "
     "explain --log read logs of Postfix and Dovecot, and need no root, no daemon, no configuration; the others ask "
-    "mailtlsd, and allow-legacy and revoke the keeper.",
+    "mailtlsd, and allow-legacy and revoke the keeper; setup, unsetup, edit and reload change Postfix's configuration.",
     epilog="See mailtlsctl(1).  Shell completion: mailtlsctl --install-completion",
 )
 
@@ -325,3 +325,7 @@ def revoke(
     from mailtls.ctl.revoke import revoke as run
 
     return run(peer, reason=reason, as_json=as_json, config=config)
+
+
+for _command in change.COMMANDS:
+    app.command()(_command)

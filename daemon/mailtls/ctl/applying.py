@@ -7,21 +7,67 @@ change Postfix's configuration.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mailtls.config import Places, read_config
-from mailtls.ctl import output
+from mailtls.core.keeperprotocol import Message
+from mailtls.ctl import REFUSED, output
 from mailtls.ctl.screen import Screen
+from mailtls.edge.credentials import gid_of
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.postconf import Postconf
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import SUFFIX, PostTables
-from mailtls.errors import ConfigError, RefusedError
-from mailtls.service.applychange import Done
+from mailtls.edge.reloadpace import LEAST_S
+from mailtls.errors import ConfigError, PostfixError, RefusedError
 from mailtls.service.applyplan import Site
 from mailtls.service.applysetup import SetupRoom
 
 WORKPLACE = "/var/lib/mailtls-apply"
+BOARD = "/run/mailtls-apply"
+"""Where mailtlsd hears of changes."""
+PATIENCE_S = 90.0
+"""So long another transaction is waited for; one takes some seconds."""
+
+
+class ChangePage(Message):
+    """What a command answers with `--json`. `refused`: why nothing was changed, or all was taken back; null: done."""
+
+    command: str
+    refused: str | None = None
+    notes: tuple[str, ...] = ()
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the commands have in common: which mailtls.toml, which Postfix, and how to answer."""
+
+    config: str | None = None
+    directory: str | None = None
+    as_json: bool = False
+
+
+def carry_out(command: str, asked: Asked, work: Callable[[], ChangePage]) -> int:
+    """Do the work and tell of it; with `--json` also of a refusal, which is said on standard error in any case."""
+    try:
+        page = work()
+    except PostfixError as error:
+        page = ChangePage(command=command, refused=f"nothing was changed: {error}")
+    except RefusedError as error:
+        page = ChangePage(command=command, refused=str(error), diff=getattr(error, "diff", ""))
+    if asked.as_json:
+        output.write_json(page.model_dump_json(indent=1))
+    else:
+        view = Screen()
+        output.write((page.diff,) if page.diff else ())
+        output.write(f"{view.prose(note)}\n" for note in page.notes)
+    if page.refused is None:
+        return 0
+    output.complain(page.refused)
+    return REFUSED
 
 
 def site_of(config: str | None, directory: str | None) -> Site:
@@ -53,7 +99,14 @@ def _site(places: Places, directory: str | None) -> Site:
     configuration = Path(directory).absolute() if directory is not None else usual
     if not (configuration / "main.cf").is_file():
         raise ConfigError(f"{configuration}: there is no main.cf; name Postfix's directory with --config-dir")
-    return Site(configuration, places.under(WORKPLACE), places.logs)
+    return Site(
+        configuration, places.under(WORKPLACE), places.logs, board_of(places), PATIENCE_S, LEAST_S, output.complain
+    )
+
+
+def board_of(places: Places) -> NoticeBoard:
+    """Find the board that mailtlsd reads; nobody else needs to: what Postfix says may quote main.cf."""
+    return NoticeBoard(places.under(BOARD), gid_of(places.config.users.daemon) or 0)
 
 
 def _be_root() -> None:
@@ -71,9 +124,3 @@ def _under_root(directory: Path, root: Path) -> str:
 def _table_type(site: Site, wanted: str) -> str:
     known = Postconf(site.configuration).table_types()
     return next((kind for kind in (wanted, *SUFFIX) if kind in known), wanted)
-
-
-def tell(done: Done, otherwise: str) -> None:
-    """Print what came of it, one sentence a line."""
-    view = Screen()
-    output.write(f"{view.prose(note)}\n" for note in done.notes or (otherwise,))

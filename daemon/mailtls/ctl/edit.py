@@ -9,21 +9,23 @@ import sys
 from pathlib import Path
 
 from mailtls.ctl import output
-from mailtls.ctl.applying import site_of, tell
-from mailtls.errors import ConfigError, PostfixError, RefusedError
+from mailtls.ctl.applying import Asked, ChangePage, carry_out, site_of
+from mailtls.errors import ConfigError, RefusedError
 from mailtls.service.applyedit import edit as edit_in_site
 
 EDITORS = ("VISUAL", "EDITOR")
 USUAL = "sensible-editor"
 
 
-def edit(name: str, *, config: str | None, directory: str | None) -> int:
-    """Edit one of the two files. Raises ConfigError, RefusedError."""
-    try:
-        tell(edit_in_site(site_of(config, directory), name, run_editor, _again), "It stands, and Postfix was reloaded.")
-    except PostfixError as error:
-        raise RefusedError(f"nothing was changed: {error}") from error
-    return 0
+def edit(name: str, asked: Asked, *, guarded: bool) -> int:
+    """Edit one of the two files. Raises ConfigError."""
+
+    def work() -> ChangePage:
+        site = site_of(asked.config, asked.directory)
+        notes = edit_in_site(site, name, run_editor, _again, guarded=guarded).notes
+        return ChangePage(command="edit", notes=notes or ("It stands, and Postfix was reloaded.",))
+
+    return carry_out("edit", asked, work)
 
 
 def run_editor(path: Path) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mailtls.ctl import output
-from mailtls.ctl.applying import site_of, tell
-from mailtls.errors import PostfixError, RefusedError
-from mailtls.service.applyreload import PutBackError
+from mailtls.ctl.applying import Asked, ChangePage, carry_out, site_of
 from mailtls.service.applyreload import reload as reload_site
 
+DONE = "Postfix was reloaded, and every port shows what it should."
 
-def reload(*, keep: bool, config: str | None, directory: str | None) -> int:
-    """Reload; `keep` changes nothing and only says what is broken. Raises ConfigError, RefusedError."""
-    try:
-        done = reload_site(site_of(config, directory), datetime.now().astimezone(), keep=keep)
-    except PutBackError as error:
-        output.write((error.diff,))
-        raise
-    except PostfixError as error:
-        raise RefusedError(f"nothing was changed: {error}") from error
-    tell(done, "Postfix was reloaded, and every port shows what it should.")
-    return 0
+
+def reload(asked: Asked, *, keep: bool, guarded: bool) -> int:
+    """Reload; `keep` changes nothing and only says what is broken. Raises ConfigError."""
+
+    def work() -> ChangePage:
+        site = site_of(asked.config, asked.directory)
+        notes = reload_site(site, datetime.now().astimezone(), keep=keep, guarded=guarded).notes
+        return ChangePage(command="reload", notes=notes or (DONE,))
+
+    return carry_out("reload", asked, work)

@@ -4,40 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailtls.ctl import output
-from mailtls.ctl.applying import room_of, tell
-from mailtls.errors import PostfixError, RefusedError
+from mailtls.ctl.applying import Asked, ChangePage, carry_out, room_of
 from mailtls.service.applysetup import Change, plan_setup, plan_unsetup
 from mailtls.service.applysetup import setup as carry_out_setup
 from mailtls.service.applysetup import unsetup as carry_out_unsetup
 
 
-def setup(services: Sequence[str], *, dry_run: bool, config: str | None, directory: str | None) -> int:
-    """Set Postfix up, or print what would change. Raises ConfigError, RefusedError."""
-    try:
-        room = room_of(config, directory, services)
+def setup(services: Sequence[str], asked: Asked, *, dry_run: bool) -> int:
+    """Set Postfix up, or print what would change. Raises ConfigError."""
+
+    def work() -> ChangePage:
+        room = room_of(asked.config, asked.directory, services)
         if dry_run:
-            return _shown(plan_setup(room))
-        tell(carry_out_setup(room), "Postfix is set up.")
-    except PostfixError as error:
-        raise RefusedError(f"nothing was changed: {error}") from error
-    return 0
+            return _shown("setup", plan_setup(room))
+        return ChangePage(command="setup", notes=carry_out_setup(room).notes or ("Postfix is set up.",))
+
+    return carry_out("setup", asked, work)
 
 
-def unsetup(*, dry_run: bool, config: str | None, directory: str | None) -> int:
-    """Take it all back, or print what would change. Raises ConfigError, RefusedError."""
-    try:
-        room = room_of(config, directory)
+def unsetup(asked: Asked, *, dry_run: bool) -> int:
+    """Take it all back, or print what would change. Raises ConfigError."""
+
+    def work() -> ChangePage:
+        room = room_of(asked.config, asked.directory)
         if dry_run:
-            return _shown(plan_unsetup(room))
-        tell(carry_out_unsetup(room), "Postfix is as it was before setup.")
-    except PostfixError as error:
-        raise RefusedError(f"nothing was changed: {error}") from error
-    return 0
+            return _shown("unsetup", plan_unsetup(room))
+        notes = carry_out_unsetup(room).notes
+        return ChangePage(command="unsetup", notes=notes or ("Postfix is as it was before setup.",))
+
+    return carry_out("unsetup", asked, work)
 
 
-def _shown(change: Change) -> int:
-    output.write((change.diff() or "Nothing would change.\n",))
-    for note in change.notes:
-        output.complain(note)
-    return 0
+def _shown(command: str, change: Change) -> ChangePage:
+    diff = change.diff()
+    return ChangePage(command=command, notes=(*change.notes, *(() if diff else ("Nothing would change.",))), diff=diff)

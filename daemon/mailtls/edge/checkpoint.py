@@ -13,6 +13,8 @@ import base64
 import fcntl
 import os
 import shutil
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mailtls.edge.ledger import sync_directory
 from mailtls.edge.swapfile import digest
 from mailtls.errors import RefusedError
+
+LOOKS_S = 0.05
 
 
 class Step(StrEnum):
@@ -78,10 +82,13 @@ class Workplace:
     """The directory of transactions: the lock, the checkpoint, the staged copy and the last good files.
 
     As a context it holds the lock. Raises RefusedError where somebody else does, or where nothing can be written.
+    With `patience_s` it waits so long for the other one, and says so before.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, patience_s: float = 0, say: Callable[[str], None] = lambda _: None) -> None:
         self.directory = directory
+        self._patience_s = patience_s
+        self._say = say
         self._checkpoint = directory / "checkpoint.json"
         self._lock = -1
 
@@ -101,13 +108,29 @@ class Workplace:
             self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
             self.directory.chmod(0o711)  # Postfix's user goes through it to the staged copy, and lists nothing
             self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_turn()
         except BlockingIOError:
             os.close(self._lock)
             raise RefusedError("another mailtls-apply is at work; wait until it has ended, and try again") from None
         except OSError as error:
             raise _unwritable(self.directory, error) from error
         return self
+
+    def _take_turn(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        said = False
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                if not said:
+                    self._say("another mailtls-apply is at work; waiting until it has ended")
+                said = True
+                time.sleep(LOOKS_S)
+            else:
+                return
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

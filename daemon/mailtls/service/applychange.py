@@ -8,6 +8,8 @@ was changed.
     reloaded     the master has acted, lives, and is the same
     verified     every port shows what it showed before, but for what the examination said it would
 
+Then the change is kept for the guard, which takes it back if peers begin to fail (`applyguard`).
+
 Any problem after `swapping`: the files go back, Postfix is reloaded, or started through its unit if the master died,
 and looked at again. A process killed at any point leaves a checkpoint, and `applyrecover` does the same later.
 """
@@ -18,6 +20,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -25,11 +28,15 @@ from mailtls.core.sighting import Sighting, changes, gathered
 from mailtls.edge import postfixcommand
 from mailtls.edge.checkpoint import Intent, Step, Workplace, intend
 from mailtls.edge.goodcopy import keep_good
+from mailtls.edge.lastchange import LastChange, keep_change, new_change
 from mailtls.edge.mailwords import MailWords
+from mailtls.edge.reloadpace import begin_reload, end_reload, keep_distance
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
 from mailtls.service.applyplan import NAMES, Order, Plan, Site, compared, logs_of, prepare, sightings, verify
 
+CHANGE = "change.json"
+"""What mailtlsd is told of the last change."""
 CRIPPLED = (
     "What was in place before was broken for every client, so TLS and mail could not be tried. Programs that died of "
     "it are started again within a minute; then look with: mailtlsctl reload"
@@ -48,7 +55,7 @@ def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda 
 
     `observe` is told every step that was reached, after what it promises is on the disk.
     """
-    with Workplace(site.workplace) as place:
+    with site.place() as place:
         if place.checkpoint() is not None:
             raise RefusedError("an earlier transaction was interrupted; first run: mailtls-apply --recover")
         intent = _intent(order, site)
@@ -60,6 +67,8 @@ def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda 
             observe("staged")
             plan = replace(plan, before={} if plan.crippled else sightings(plan.present, plan.master))
             observe("before")
+            if plan.master is not None:
+                keep_distance(place, site.distance_s, site.say)
             with undisturbed():
                 _compare(order)
                 intent = intent.model_copy(update={"step": Step.SWAPPING})
@@ -103,8 +112,10 @@ def _commit(
         for change in order.changes:
             swap(change.path, change.new, digest(change.old))
             observe(f"swapped {change.path.name}")
+        latest = begin_reload(place, site.configuration, contents_of(site))
         problems = _take_effect(order, site, plan, observe)
         if not problems:
+            end_reload(place, latest, good=plan.master is not None and not plan.crippled)
             place.mark(intent.model_copy(update={"step": Step.VERIFIED}))
             observe("verified")
     except MailtlsError as error:
@@ -116,8 +127,36 @@ def _commit(
         raise RefusedError(_rolled_back(order, problems, said, notes))
     if plan.master is not None and not plan.crippled:
         keep_good(site.workplace, site.configuration, NAMES)
+    guarded = _is_guarded(order, plan)
+    notes = remember(site, place, new_change(order.what, site.configuration, intent.files, now(), guarded=guarded))
     place.clear()
-    return Done(_notes(order, plan))
+    return Done((*_notes(order, plan), *notes))
+
+
+def _is_guarded(order: Order, plan: Plan) -> bool:
+    """Tell whether there was something good to go back to."""
+    return order.guarded and plan.master is not None and not plan.crippled and plan.present is not None
+
+
+def remember(site: Site, place: Workplace, change: LastChange) -> tuple[str, ...]:
+    """Keep what was changed, and let mailtlsd know; a note where that cannot be."""
+    try:
+        keep_change(place, change)
+        if site.board is not None:
+            site.board.put(CHANGE, change.notice())
+    except MailtlsError as error:
+        return (f"mailtlsd will not guard this change: {error}.",)
+    return ()
+
+
+def now() -> datetime:
+    """Give the time, in this machine's zone."""
+    return datetime.now().astimezone()
+
+
+def contents_of(site: Site) -> dict[str, bytes | None]:
+    """Give the contents of both files as they are."""
+    return {name: content_of(site.configuration / name) for name in NAMES}
 
 
 def _take_effect(order: Order, site: Site, plan: Plan, observe: Callable[[str], None]) -> tuple[str, ...]:
@@ -204,18 +243,17 @@ def _notes(order: Order, plan: Plan) -> tuple[str, ...]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let signals wait until a change stands or is taken back; programs that are started do not inherit this."""
-    caught: list[int] = []
+    """Let nothing stop a change until it stands or is taken back; programs that are started do not inherit this.
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
+    A signal that came meanwhile is dropped: what follows is only to say how it ended.
+    """
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, remember) for number in numbers}
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        pass
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])

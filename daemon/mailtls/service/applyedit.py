@@ -20,8 +20,10 @@ Editor = Callable[[Path], None]
 Again = Callable[[str], bool]
 
 
-def edit(site: Site, name: str, editor: Editor, again: Again) -> Done:
+def edit(site: Site, name: str, editor: Editor, again: Again, *, guarded: bool = True) -> Done:
     """Edit main.cf or master.cf. `again` is told why a text was refused, and says whether to edit on.
+
+    `guarded` as in `Order`.
 
     Raises ConfigError for another file, RefusedError where the text is refused in the end.
     """
@@ -39,7 +41,8 @@ def edit(site: Site, name: str, editor: Editor, again: Again) -> Done:
             if new is None or new == old:
                 return Done((f"{path} was not changed.",))
             try:
-                return carry_out(Order(f"the edit of {name}", (FileChange(path, old, new),)), site)
+                change = FileChange(path, old, new)
+                return carry_out(Order(f"the edit of {name}", (change,), guarded=guarded), site)
             except RefusedError as error:
                 if not again(str(error)):
                     raise RefusedError(f"{error} Your text is kept in {_kept(site, draft)}") from error

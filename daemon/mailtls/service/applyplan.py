@@ -10,6 +10,7 @@ from pathlib import Path
 from mailtls.core.sighting import COMPARED, Rehearsal, Sighting, changes, gathered, unasked
 from mailtls.edge.checkpoint import Workplace
 from mailtls.edge.doorprobe import visit
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.postconf import Postconf
 from mailtls.edge.runningmaster import Master, find_master
 from mailtls.edge.stage import lay_out
@@ -24,11 +25,23 @@ BETWEEN_LOOKS_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A Postfix: its configuration directory, the logs where its words are, and where transactions are kept."""
+    """A Postfix: its configuration directory, the logs where its words are, and where transactions are kept.
+
+    `board` is where mailtlsd hears of changes; `patience_s` how long another transaction is waited for, `distance_s`
+    the least time between reloads; `say` is told why something takes time.
+    """
 
     configuration: Path
     workplace: Path
     logs: tuple[Path, ...] = ()
+    board: NoticeBoard | None = None
+    patience_s: float = 0
+    distance_s: float = 0
+    say: Callable[[str], None] = lambda _: None
+
+    def place(self) -> Workplace:
+        """Give the workplace, not entered yet."""
+        return Workplace(self.workplace, self.patience_s, self.say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,15 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done. `strict`: no port may show anything new. `check` adds clauses against what postconf reads."""
+    """What is to be done. `strict`: no port may show anything new. `check` adds clauses against what postconf reads.
+
+    `guarded`: while its window is open, peers that begin to fail take it back (`applyguard`).
+    """
 
     what: str
     changes: tuple[FileChange, ...]
     strict: bool = False
+    guarded: bool = True
     check: Callable[[Examined, Examined], tuple[str, ...]] = field(default=lambda _present, _staged: ())
 
 

@@ -11,19 +11,24 @@ from difflib import unified_diff
 from pathlib import Path
 
 from mailtls.edge import postfixcommand
-from mailtls.edge.checkpoint import Workplace
+from mailtls.edge.checkpoint import Workplace, intend
 from mailtls.edge.goodcopy import good_copies, keep_good
+from mailtls.edge.lastchange import new_change
 from mailtls.edge.mailwords import MailWords
 from mailtls.edge.postconf import Postconf
+from mailtls.edge.reloadpace import begin_reload, did_it_already, end_reload, keep_distance, moment
 from mailtls.edge.runningmaster import Master, find_master
 from mailtls.edge.stage import lay_out
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
-from mailtls.service.applychange import Done, undisturbed
+from mailtls.service.applychange import Done, contents_of, remember, undisturbed
+from mailtls.service.applychange import now as changed_at
 from mailtls.service.applyexamine import Examined, examine, objections
 from mailtls.service.applyplan import NAMES, Order, Plan, Site, logs_of, sightings, verify
 
 NO_GOOD = "no earlier state is known that was good, so nothing can be restored: mend the files, and reload again"
+
+DONE_ALREADY = "Another reload that began after this one was asked for has done it: every port shows what it should."
 
 
 class PutBackError(RefusedError):
@@ -34,20 +39,28 @@ class PutBackError(RefusedError):
         self.diff = diff
 
 
-def reload(site: Site, now: datetime, *, keep: bool) -> Done:
-    """Try what is in place, reload, and look at every port. Raises RefusedError with Postfix's own words."""
-    with Workplace(site.workplace) as place:
+def reload(site: Site, now: datetime, *, keep: bool, guarded: bool = True) -> Done:
+    """Try what is in place, reload, and look at every port. Raises RefusedError with Postfix's own words.
+
+    What another reload did that began after this one was asked for is not done again. `guarded` as in `Order`.
+    """
+    asked = moment()
+    with site.place() as place:
         if place.checkpoint() is not None:
             raise RefusedError("an earlier transaction was interrupted; first run: mailtls-apply --recover")
+        if did_it_already(place, site.configuration, contents_of(site), asked):
+            return Done((DONE_ALREADY,))
+        keep_distance(place, site.distance_s, site.say)
         contents = {name: content for name in NAMES if (content := content_of(site.configuration / name)) is not None}
         good = dict(good_copies(site.workplace, site.configuration, NAMES))
         try:
             master = _master(site, good, place)
             with undisturbed():
                 try:
-                    return _reloaded(site, place, master, contents, good)
+                    done = _reloaded(site, place, master, contents, good)
                 except (RefusedError, PostfixError) as error:
                     raise _undone(site, master, contents, good, f"{error}", None if keep else now) from error
+                return _remembered(site, place, contents, good, done, guarded=guarded and master is not None)
         except PostfixError as error:
             raise RefusedError(f"{error}; {NO_GOOD}") from error
         finally:
@@ -67,13 +80,27 @@ def _reloaded(
     if master is None:
         return Done(("Postfix does not run, so nothing was reloaded; the files can be read.",))
     words = MailWords(logs_of(site, staged))
+    latest = begin_reload(place, site.configuration, contents)
     why = postfixcommand.reload(site.configuration, master)
     problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before=before))
     if problems:
         heard = f"; Postfix says: {'; '.join(said)}" if (said := words.since()) else ""
         raise RefusedError(f"after the reload {'; '.join(problems)}{heard}")
+    end_reload(place, latest)
     keep_good(site.workplace, site.configuration, NAMES)
     return Done()
+
+
+def _remembered(
+    site: Site, place: Workplace, contents: dict[str, bytes], good: dict[str, bytes], done: Done, *, guarded: bool
+) -> Done:  # fmt: skip
+    """Keep what was edited in place since all was well last as a change; a reload alone is none."""
+    paths = [(site.configuration / name, good.get(name), contents.get(name)) for name in NAMES]
+    files = tuple(intend(path, old, new) for path, old, new in paths if good and old != new)
+    if not files:
+        return done
+    change = new_change("the edit in place", site.configuration, files, changed_at(), guarded=guarded)
+    return Done((*done.notes, *remember(site, place, change)))
 
 
 def _undone(
