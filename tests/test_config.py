@@ -53,3 +53,12 @@ def test_the_view_that_setup_wrote_stands_in_place_of_the_section(tmp_path: Path
     postfix = read_config(str(path)).postfix
     assert (postfix.table_type, postfix.security_level) == ("hash", "may")
     assert [(door.level, door.port) for door in postfix.doors] == [("legacy", 10225)]
+    section = read_config(str(path)).section
+    assert (section.table_type, section.doors) == ("lmdb", ()), "what holds again without the file"
+
+
+def test_without_a_view_the_section_is_what_holds(tmp_path: Path) -> None:
+    path = tmp_path / "mailtls.toml"
+    path.write_text(f'root = "{tmp_path}"\n[postfix]\nsecurity_level = "encrypt"\n')
+    config = read_config(str(path))
+    assert config.section == config.postfix

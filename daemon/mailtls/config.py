@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from mailtls.core.operatorfile import parse_operator_file
 from mailtls.core.postfixview import PostfixSettings
@@ -79,6 +79,12 @@ class Config(Table):
     postfix: PostfixSettings = PostfixSettings()
     quiet: Annotated[bool, Field(strict=True)] = False
     """Log only what needs a person."""
+    _section: PostfixSettings | None = PrivateAttr(default=None)
+
+    @property
+    def section(self) -> PostfixSettings:
+        """[postfix] as mailtls.toml says it: what holds again when there is no file of `setup` any more."""
+        return self._section if self._section is not None else self.postfix
 
     @property
     def places(self) -> Places:
@@ -168,7 +174,9 @@ def _as_set_up(config: Config) -> Config:
             return config
     except OSError:
         return config  # not for this user; those who need it are root
-    return config.model_copy(update={"postfix": parse_operator_file(PostfixSettings, _text(view), str(view))})
+    found = config.model_copy(update={"postfix": parse_operator_file(PostfixSettings, _text(view), str(view))})
+    found._section = config.postfix
+    return found
 
 
 def _text(place: Path) -> str:

@@ -1,8 +1,8 @@
 """mailtlsd: the only wiring of the daemon.
 
-Watchers, desk, memory, the link to the keeper, the control socket and the metrics are made here and run in one
-TaskGroup. What each of them does is in its own file; what nobody foresaw in one of them is said, and that one begins
-anew: watching must go on.
+Watchers, desk, memory, the link to the keeper, the control socket and the metrics are made here, and each runs as a
+task of its own until the signal to stop. What each of them does is in its own file; what nobody foresaw in one of them
+is said, and that one begins anew: watching must go on.
 
 Exit status: 0 stopped as asked, 2 a configuration or policy that cannot be followed, 1 another mailtlsd runs here.
 """
@@ -23,7 +23,6 @@ from functools import partial
 
 from mailtls import __version__
 from mailtls.config import Config, read_config
-from mailtls.core.level import Level
 from mailtls.core.livedecider import LiveDecider
 from mailtls.core.printable import printable
 from mailtls.edge.follow import Follower
@@ -31,6 +30,7 @@ from mailtls.edge.journal import JournalFollower
 from mailtls.edge.keepersocket import KeeperSocket
 from mailtls.edge.policyfile import Will, read_will
 from mailtls.edge.sdnotify import Notifier
+from mailtls.edge.standingview import StandingView
 from mailtls.edge.store import Position, Store
 from mailtls.errors import ConfigError, MailtlsError, StoreError
 from mailtls.service.announcer import Announcer
@@ -44,8 +44,6 @@ from mailtls.service.metrics import Metrics
 from mailtls.service.watcher import Log, Watcher
 
 LOG = logging.getLogger("mailtls")
-OFFERED = (Level.CLEARTEXT,)
-"""Levels that can be given here: the doors for the others are not made yet."""
 SETTLE = 2.0  # seconds that a commit waits for the keeper's answers
 CLOSE = 3.0  # seconds for the last commit
 TICK = 1.0  # seconds between looks at the lag
@@ -71,7 +69,8 @@ class Daemon:
         self.notifier = Notifier()
         self.metrics = Metrics()
         self.announcer = Announcer(now)
-        self.decider = LiveDecider(will.policy, will.known, offered=OFFERED)
+        self.decider = LiveDecider(will.policy, will.known)
+        self.view = StandingView(self.config.places.postfix_view, self.config.section)
         self.memory = Memory(lambda: Store.open(self.config.places.database, now), self._forget)
         self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
         self.link = KeeperLink(
@@ -80,12 +79,14 @@ class Daemon:
             self.desk.event,
             self.desk.answer,
             self.desk.listed,
+            self.desk.fares,
         )
         self.desk.link = self.link
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)
         self.answers.policy = will.source
         self.control = Control(self.config.places.control, self.answers, self.config.users.admins)
         self.exporter = Exporter(self.config.metrics.listen, self.metrics, self.healthy)
+        self.look()
 
     async def _forget(self, store: Store) -> int:
         return await store.forget(now(), self.config.store.peers, self.config.store.strangers)
@@ -167,6 +168,7 @@ class Daemon:
             self.answers.policy = will.source
             self.decider.obey(will.policy, will.known)
             LOG.info("policy %s is followed from now on", will.source)
+        self.look()
         self.notifier.send("READY=1", f"STATUS={self._line()}")
 
     def _read_again(self) -> Will:
@@ -178,15 +180,30 @@ class Daemon:
         self.config = config
         return will
 
+    def look(self) -> None:
+        """Read what `setup` found of Postfix, where it has changed: new doors need no restart."""
+        before = self.view.view.doors
+        if not self.view.refresh():
+            return
+        self.decider.see(self.view.view)
+        self.answers.faults.pop("view", None)
+        if self.view.fault is not None:
+            LOG.error("%s", self.view.fault)
+            self.answers.faults["view"] = self.view.fault
+        if self.view.view.doors != before:
+            doors = ", ".join(f"{door.level} at port {door.port}" for door in self.view.view.doors)
+            LOG.info("doors beside the strict one: %s", doors or "none")
+
     async def _tick(self) -> None:
-        """Feed the watchdog while this loop turns; look at the lag of the logs."""
+        """Feed the watchdog while this loop turns; look at the lag of the logs, and at what `setup` found."""
         rounds = 0
         while True:
             self.notifier.send("WATCHDOG=1")
             self.metrics.lag(max((watcher.lag() for watcher in self.watchers), default=0.0))
+            self.look()
             if rounds % 10 == 0:
                 self.notifier.send(f"STATUS={self._line()}")
-                self.metrics.peers((await self.answers.status()).peers)
+                self.metrics.peers(await self.answers.counts())
             rounds += 1
             await asyncio.sleep(TICK)
 

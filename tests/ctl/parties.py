@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from mailtls.core.controlprotocol import (
 )
 from mailtls.core.keeperprotocol import (
     REQUEST,
+    DoorState,
     Event,
     Events,
     Grant,
@@ -82,7 +84,10 @@ def listening(path: Path, serve: Callable[[Any], None]) -> Iterator[Path]:
 
 
 class Keeper:
-    """A keeper without tables: as the real one it refuses other levels than cleartext, and answers an id once."""
+    """A keeper without tables: as the real one it refuses levels that have no door, and answers an id once.
+
+    `doors`: those that there are, and whether they serve.
+    """
 
     def __init__(self) -> None:
         self.waivers: dict[str, LiveWaiver] = {}
@@ -90,6 +95,8 @@ class Keeper:
         self.requests: list[Any] = []
         self.live = True
         self.refuses: str | None = None
+        self.doors: dict[Level, bool] = {}
+        self.stopped = False
         self.changed = threading.Condition()
 
     def serve(self, connection: Any) -> None:
@@ -97,6 +104,8 @@ class Keeper:
         for line in connection.rfile:
             request = REQUEST.validate_json(line)
             self.requests.append(request)
+            if self.stopped:
+                return
             if isinstance(request, Events) and request.follow:
                 self._follow(connection, request.since)
             self._send(connection, self.answer(request))
@@ -114,15 +123,20 @@ class Keeper:
                 return Reply(waivers=tuple(self.waivers.values()))
             case Events():
                 return Reply(events=tuple(event for event in self.events if event.number > request.since))
-        counts = {Level.CLEARTEXT: len(self.waivers)}
-        return Reply(
-            health=Health(
-                since=NOW, waivers=counts, last_event=len(self.events), tables=("lmdb:/x/discard",), policy="p"
-            )
+        return Reply(health=self._health())
+
+    def _health(self) -> Health:
+        doors = tuple(
+            DoorState(level=level, port=10000 + level.depth, up=up, why_not=None if up else "no banner within 5 s")
+            for level, up in self.doors.items()
         )
+        return Health(
+            since=NOW, waivers=Counter(waiver.level for waiver in self.waivers.values()), last_event=len(self.events),
+            tables=("lmdb:/x/discard",), policy="p", doors=doors, conntrack=0.125 if doors else None,
+        )  # fmt: skip
 
     def _grant(self, grant: Grant) -> Reply:
-        if grant.level is not Level.CLEARTEXT:
+        if grant.level is not Level.CLEARTEXT and not self.doors.get(grant.level):
             return Reply(ok=False, refused=f"level {grant.level} has no door here yet")
         waiver = LiveWaiver(
             id=grant.id, network=grant.network, level=grant.level, owner=grant.owner or "root", reason=grant.reason,

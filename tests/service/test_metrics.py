@@ -20,7 +20,7 @@ from mailtls.core.session import Session
 from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Metrics
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-# DESIGN.md "Metrics", less those of doors, policy service and packets, which have nothing to measure yet.
+# DESIGN.md "Metrics", less those of policy service and packets, which have nothing to measure yet.
 CONTRACT = {
     "mailtls_sessions_total": {"service", "door", "outcome", "tls_version"},
     "mailtls_failures_total": {"service", "door", "cause"},
@@ -33,6 +33,8 @@ CONTRACT = {
     "mailtls_log_lines_total": {"source", "kind"},
     "mailtls_log_lag_seconds": set(),
     "mailtls_server_fault": {"kind"},
+    "mailtls_door_up": {"door"},
+    "mailtls_conntrack_ratio": set(),
 }
 
 
@@ -61,6 +63,8 @@ def busy() -> Metrics:
     metrics.waivers({Level.CLEARTEXT: 1})
     metrics.peers({"ok": 3, "failing": 1})
     metrics.server_fault("tls", on=True)
+    metrics.doors({Level.LEGACY: True})
+    metrics.conntrack(0.25)
     return metrics
 
 
@@ -157,6 +161,19 @@ def test_what_an_alarm_compares_is_there_from_the_start() -> None:
         assert value(metrics, name, **labels) == 0, name
     metrics.lines("journal", "understood", 1)
     assert value(metrics, "mailtls_log_lines_total", source="journal", kind="unknown") == 0
+
+
+def test_a_door_serves_or_does_not_and_is_not_told_while_that_is_not_known() -> None:
+    metrics = Metrics()
+    metrics.doors({Level.LEGACY_RSA: True, Level.LEGACY: False})
+    metrics.conntrack(0.9)
+    assert value(metrics, "mailtls_door_up", door="legacy-rsa") == 1
+    assert value(metrics, "mailtls_door_up", door="legacy") == 0
+    assert value(metrics, "mailtls_conntrack_ratio") == 0.9
+    metrics.doors({})
+    metrics.conntrack(None)
+    told = {name for name, _ in samples(metrics)}
+    assert not told & {"mailtls_door_up", "mailtls_conntrack_ratio"}
 
 
 def test_a_request_to_the_keeper_is_timed_only_where_it_went_live() -> None:

@@ -60,6 +60,28 @@ class Server:
             f"disconnect from {who} ehlo=1 starttls=0/1 commands=1/2",
         )
 
+    def refuses_the_version(self, ip: str) -> list[str]:
+        """A peer of TLS 1.0 at a strict door that wants TLS 1.2."""
+        who = f"old.example.net[{ip}]"
+        return self._lines(
+            f"connect from {who}",
+            f"SSL_accept error from {who}: -1",
+            "warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:"
+            "../ssl/statem/statem_srvr.c:1657:",
+            f"lost connection after STARTTLS from {who}",
+            f"disconnect from {who} ehlo=1 starttls=0/1 commands=1/2",
+        )
+
+    def serves_at_the_legacy_door(self, ip: str, suite: str) -> list[str]:
+        who = f"old.example.net[{ip}]"
+        texts = (
+            f"connect from {who}",
+            f"Anonymous TLS connection established from {who}: {suite} (256/256 bits)",
+            f"1234567890A: client={who}",
+            f"disconnect from {who} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        )
+        return [line.replace("postfix/smtpd", "postfix/mailtls-legacy/smtpd") for line in self._lines(*texts)]
+
     def succeeds(self, ip: str) -> list[str]:
         who = f"mail.example.net[{ip}]"
         return self._lines(
@@ -83,8 +105,9 @@ class World:
         self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
         socket = directory / "keeper.sock"
         self.link = KeeperLink(
-            lambda: KeeperSocket(socket, 5), self.decider, self.desk.event, self.desk.answer, self.desk.listed
-        )
+            lambda: KeeperSocket(socket, 5), self.decider, self.desk.event, self.desk.answer, self.desk.listed,
+            self.desk.fares,
+        )  # fmt: skip
         self.desk.link = self.link
         self.watchers: list[Watcher] = []
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)

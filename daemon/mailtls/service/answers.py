@@ -65,7 +65,6 @@ class Answers:
 
     async def status(self) -> Status:
         """How mailtlsd fares."""
-        levels = [waiver.level for waiver in await self.waivers()]
         return Status(
             version=__version__,
             since=self._since,
@@ -74,8 +73,8 @@ class Answers:
             keeper=self._link.reachable,
             remembers=self._memory.remembers,
             policy=self.policy,
-            peers=await self._counts(),
-            waivers={level: levels.count(level) for level in sorted(set(levels), key=lambda level: level.depth)},
+            peers=await self.counts(),
+            waivers=self._decider.by_level(self._clock()),
             sessions=self._desk.figures.sessions,
             failures=self._desk.figures.failures,
             server_fault=self._desk.figures.server_fault,
@@ -93,7 +92,8 @@ class Answers:
         said = [Fault(kind=kind, sentence=sentence[:500]) for kind, sentence in found.items()]
         return [*said, *(self._link.health.faults if self._link.health is not None else ())]
 
-    async def _counts(self) -> dict[str, int]:
+    async def counts(self) -> dict[str, int]:
+        """Count the peers that are remembered, by state; nothing where the store cannot be read."""
         try:
             return await self._memory.store.counts() if self._memory.store is not None else {}
         except StoreError:

@@ -5,7 +5,7 @@ It only answers: nothing is granted, withdrawn or changed here. Whoever the file
 Promises, whatever is sent: a request has at most LONGEST_REQUEST bytes and must be there within PATIENCE_S of the one
 before; at most CONNECTIONS are served, SUBSCRIBERS of them with the live view, and LARGE questions whose answers may
 have megabytes at a time; who does not read is dropped. Garbage is answered with one sentence; only a line that has no
-end closes the connection. Who reads the live view slowly loses happenings and is told how many (the memory's queue),
+end closes the connection. Who reads the live view slowly loses happenings and is told how many (the informant's queue),
 and slows nobody.
 """
 
@@ -50,12 +50,12 @@ CONNECTIONS = 32
 SUBSCRIBERS = 16
 LARGE = 2
 PATIENCE_S = 60.0  # for the next request
-ANSWER_S = 20.0  # for the memory to know
+ANSWER_S = 20.0  # for the informant to know
 READ_S = 20.0  # for the other side to read an answer
 STALLED_S = 600.0  # for a live view that nobody reads: a screen may be held for a while
 
 
-class Memory(Protocol):
+class Informant(Protocol):
     """Who knows the answers. Every method may raise MailtlsError, whose sentence is told."""
 
     async def status(self) -> Status:
@@ -78,10 +78,10 @@ class Memory(Protocol):
 
 
 class Control:
-    """Answers at `path` what `memory` knows; `admins`: the group that may ask beside root and mailtlsd's user."""
+    """Answers at `path` what `informant` knows; `admins`: the group that may ask beside root and mailtlsd's user."""
 
-    def __init__(self, path: Path, memory: Memory, admins: str | None = None) -> None:
-        self._memory = memory
+    def __init__(self, path: Path, informant: Informant, admins: str | None = None) -> None:
+        self._informant = informant
         self._file = SocketFile(path, "mailtlsd", admins)
         self._served: set[asyncio.Task[None]] = set()
         self._subscribers = 0
@@ -160,15 +160,15 @@ class Control:
     async def _ask(self, question: Question) -> Answer:
         match question:
             case AskStatus():
-                return Answer(status=await self._memory.status())
+                return Answer(status=await self._informant.status())
             case AskPeers():
-                return Answer(peers=await self._memory.peers(question))
+                return Answer(peers=await self._informant.peers(question))
             case AskExplain():
-                return Answer(explained=await self._memory.explain(question))
+                return Answer(explained=await self._informant.explain(question))
             case AskWaivers():
-                return Answer(waivers=await self._memory.waivers())
+                return Answer(waivers=await self._informant.waivers())
             case AskHistory():
-                return Answer(history=await self._memory.history(question))
+                return Answer(history=await self._informant.history(question))
             case AskWatch():
                 raise RuntimeError("a live view is no single answer")
             case _:
@@ -187,7 +187,7 @@ class Control:
             self._subscribers -= 1
 
     async def _tell_happenings(self, writer: asyncio.StreamWriter) -> None:
-        async with self._memory.subscribe() as happenings:
+        async with self._informant.subscribe() as happenings:
             async for happening in happenings:
                 await _tell(writer, Answer(happening=happening), STALLED_S)
                 await asyncio.sleep(0)  # a long queue is told between other work

@@ -14,11 +14,12 @@ from datetime import datetime
 from time import monotonic
 
 from mailtls.core.action import Action
-from mailtls.core.cause import Outcome
+from mailtls.core.cause import Door, Outcome
 from mailtls.core.controlprotocol import Happening
 from mailtls.core.decision import ACTING, Decision, Rule
 from mailtls.core.history import Statement, StatementKind
-from mailtls.core.keeperprotocol import Event, Reply, Step
+from mailtls.core.keeperprotocol import Event, Health, Reply, Step
+from mailtls.core.level import Level
 from mailtls.core.livedecider import LiveDecider
 from mailtls.core.peer import is_address
 from mailtls.core.serverfault import LASTS
@@ -61,6 +62,7 @@ class Desk:
         self._clock = clock
         self.figures = Figures()
         self._told: dict[StatementKind, datetime] = {}
+        self._doors: dict[Level, bool] = {}
 
     async def take(self, sessions: Sequence[Session], statements: Iterable[Statement], readable_at: float) -> None:
         """Take in what one batch of lines gave; `readable_at`: monotonic time of its arrival."""
@@ -146,10 +148,27 @@ class Desk:
 
     def listed(self) -> None:
         """Take in that the list of waivers is another."""
-        standing = self.decider.live()
-        self._memory.add_waivers(standing)
-        levels = [waiver.level for waiver in standing]
-        self._metrics.waivers({level: levels.count(level) for level in set(levels)})
+        self._memory.add_waivers(self.decider.live())
+        self._metrics.waivers(self.decider.by_level(self._clock()))
+
+    def fares(self, health: Health | None) -> None:
+        """Take in how the keeper fares: which doors serve, and how full the kernel's table of connections is."""
+        doors = {door.level: door.up for door in health.doors} if health is not None else {}
+        self._metrics.doors(doors)
+        self._metrics.conntrack(health.conntrack if health is not None else None)
+        if health is None:
+            return  # nothing can be given meanwhile
+        self.decider.doors_down(level for level, up in doors.items() if not up)
+        for door in health.doors:
+            if self._doors.get(door.level, True) != door.up:
+                self._announce_door(door.level, "serves again" if door.up else f"does not serve: {door.why_not}")
+        self._doors = doors
+
+    def _announce_door(self, level: Level, what: str) -> None:
+        LOG.warning("the %s door %s", level, what)
+        self._announcer.tell(
+            lambda: Happening(at=self._clock(), kind="server", what=f"the {level} door {what}", level=level)
+        )
 
     def answer(self, wish: Wish, reply: Reply | None) -> None:
         """Take in what became of a request."""
@@ -163,7 +182,8 @@ class Desk:
 
 def _happening_of(session: Session, now: datetime) -> Happening:
     peer = session.peer
-    words = [session.service, session.outcome, session.tls_version or "", session.reason or ""]
+    door = "" if session.door is Door.STRICT else f"at door {session.door}"
+    words = [session.service, door, session.outcome, session.tls_version or "", session.reason or ""]
     return Happening(
         at=session.at if session.at is not None and session.at.tzinfo is not None else now,
         kind="session",

@@ -26,6 +26,7 @@ LOG = logging.getLogger("mailtls.keeperlink")
 FRESH = 600.0  # seconds for which a request waits for a keeper that is not there
 QUEUE = 1000  # requests that wait
 RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to connect
+LOOK = 5.0  # seconds between looks at how the keeper fares
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class KeeperLink:
     """Keeps `decider` equal to the keeper's list.
 
     `on_event` is told every event, with True where it is new to the list, before the list changes; `on_list` when the
-    whole list was adopted; `on_answer` every reply to a wish, None where the keeper was not there in time.
+    whole list was adopted; `on_answer` every reply to a wish, None where the keeper was not there in time; `on_health`
+    how the keeper fares, None while it does not answer.
     """
 
     def __init__(
@@ -52,14 +54,15 @@ class KeeperLink:
         on_event: Callable[[Event, bool], Awaitable[None]],
         on_answer: Callable[[Wish, Reply | None], None],
         on_list: Callable[[], None] = lambda: None,
+        on_health: Callable[[Health | None], None] = lambda _: None,
     ) -> None:
         self._keeper = keeper
         self._decider = decider
         self._on_event = on_event
         self._on_answer = on_answer
         self._on_list = on_list
+        self._on_health = on_health
         self._wishes: asyncio.Queue[Wish] = asyncio.Queue(QUEUE)
-        self._asking = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._here = asyncio.Event()
@@ -95,6 +98,7 @@ class KeeperLink:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._ask())
+            group.create_task(self._look())
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
@@ -110,6 +114,7 @@ class KeeperLink:
                     LOG.warning("%s", error)
                 self._here.clear()
                 self.trouble = str(error)
+                self._fares(None)
             await asyncio.sleep(RETRY[min(attempt, len(RETRY) - 1)])
             attempt += 1
 
@@ -121,7 +126,7 @@ class KeeperLink:
             reply = await keeper.ask(ListWaivers())
         finally:
             await keeper.close()
-        self.health = health
+        self._fares(health)
         self._adopted = health.last_event if health is not None else 0
         self._decider.adopt(reply.waivers)
         self._on_list()
@@ -136,6 +141,24 @@ class KeeperLink:
         if not self._here.is_set():
             LOG.info("the keeper is reached: %d waivers stand", len(reply.waivers))
         self._here.set()
+
+    async def _look(self) -> None:
+        """Ask now and then how the keeper fares: a door that goes down is no event of any waiver."""
+        keeper = self._keeper()
+        try:
+            while True:
+                await asyncio.sleep(LOOK)
+                try:
+                    health = (await keeper.ask(KeeperStatus())).health if self.reachable else None
+                except MailtlsError:
+                    health = None  # whoever listens finds out why
+                self._fares(health)
+        finally:
+            await keeper.close()
+
+    def _fares(self, health: Health | None) -> None:
+        self.health = health
+        self._on_health(health)
 
     async def _hear(self) -> None:
         async with aclosing(self._keeper().follow(self.last_event)) as events:

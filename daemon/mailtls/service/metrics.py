@@ -5,7 +5,8 @@ Labels are bounded whatever strangers write: every value comes from a fixed list
 
 Counting is an addition in a dictionary, since it is done for each line and session; prometheus_client writes the text
 when it is asked for. Missing until there is something to measure: mailtls_policy_requests_total,
-mailtls_policy_seconds, mailtls_door_up, mailtls_conntrack_ratio. At zero from the start: what an alarm compares.
+mailtls_policy_seconds; and while the keeper does not answer: mailtls_door_up, mailtls_conntrack_ratio. At zero from
+the start: what an alarm compares.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Metrics(Collector):
         self._waivers: dict[str, int] = dict.fromkeys(Level, 0)
         self._peers: dict[str, int] = dict.fromkeys(PeerState, 0)
         self._server_faults: dict[str, int] = dict.fromkeys(SERVER_FAULTS, 0)
+        self._doors: dict[str, int] = {}
+        self._conntrack: float | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -142,6 +145,14 @@ class Metrics(Collector):
         """Set whether the server has this fault."""
         self._server_faults[_one_of(SERVER_FAULTS, kind)] = int(on)
 
+    def doors(self, up: Mapping[Level, bool]) -> None:
+        """Set which doors there are, and which of them serve; none while that is not known."""
+        self._doors = {level: int(serves) for level, serves in up.items()}
+
+    def conntrack(self, ratio: float | None) -> None:
+        """Set how full the kernel's table of connections is, from 0 to 1; None where it is not in use, or not known."""
+        self._conntrack = ratio
+
     # --- for prometheus_client -------------------------------------------------------------------------------
 
     def collect(self) -> Iterator[Metric]:
@@ -181,6 +192,15 @@ class Metrics(Collector):
             "kind",
             self._server_faults,
         )
+        yield _gauges(
+            "mailtls_door_up", "1 where the door serves and its peers are sent to it, 0 where it does not.", "door",
+            self._doors,
+        )  # fmt: skip
+        if self._conntrack is not None:
+            yield GaugeMetricFamily(
+                "mailtls_conntrack_ratio", "How full the kernel's table of connections is, from 0 to 1.",
+                self._conntrack,
+            )  # fmt: skip
 
 
 def _one_of(known: tuple[str, ...], word: str) -> str:
