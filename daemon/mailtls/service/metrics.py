@@ -192,6 +192,9 @@ class Metrics(Collector):
             "kind",
             self._server_faults,
         )
+        yield from self._of_the_keeper()
+
+    def _of_the_keeper(self) -> Iterator[Metric]:
         yield _gauges(
             "mailtls_door_up", "1 where the door serves and its peers are sent to it, 0 where it does not.", "door",
             self._doors,
