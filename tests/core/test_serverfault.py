@@ -73,3 +73,37 @@ def test_a_thousand_peers_are_not_remembered() -> None:
     fault = ServerFault()
     turn(fault, *([1.0] * 1000))
     assert len(fault.turned) == REMEMBERED
+
+
+# --- a change of ours, and who fails since ---------------------------------------------------------------------
+
+
+def test_peers_that_turn_bad_after_a_change_are_charged_to_it() -> None:
+    fault = ServerFault()
+    turn(fault, 1, 2)
+    assert fault.turned_since(NOW, NOW + 2 * MINUTE) == (), "two are not enough"
+    fault.turned_bad("192.0.2.9", NOW + 3 * MINUTE)
+    assert fault.turned_since(NOW, NOW + 3 * MINUTE) == ("192.0.2.0", "192.0.2.1", "192.0.2.9")
+
+
+def test_a_fault_that_stood_before_the_change_is_not_charged_to_it() -> None:
+    fault = ServerFault()
+    turn(fault, -3, -2, -1, 1, 2, 3)
+    assert fault.turned_since(NOW, NOW + 3 * MINUTE) == ()
+
+
+def test_peers_of_before_the_change_do_not_count_but_do_not_hide_it_either() -> None:
+    fault = ServerFault()
+    turn(fault, -3, -2, 1)
+    assert fault.stands(NOW + MINUTE)
+    assert fault.turned_since(NOW, NOW + MINUTE) == ()
+    fault.turned_bad("192.0.2.8", NOW + 2 * MINUTE)
+    fault.turned_bad("192.0.2.9", NOW + 2 * MINUTE)
+    assert fault.turned_since(NOW, NOW + 2 * MINUTE) == ("192.0.2.2", "192.0.2.8", "192.0.2.9")
+
+
+def test_peers_that_succeed_again_are_not_charged() -> None:
+    fault = ServerFault()
+    turn(fault, 1, 2, 3)
+    fault.succeeded("192.0.2.1")
+    assert fault.turned_since(NOW, NOW + 3 * MINUTE) == ()

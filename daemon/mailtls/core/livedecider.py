@@ -101,6 +101,10 @@ class LiveDecider(Decider):
         """Tell whether the server itself seems to be at fault, so that nobody is touched."""
         return self._fault.stands(now)
 
+    def turned_since(self, change: datetime, now: datetime) -> tuple[str, ...]:
+        """Name the peers that used to succeed and fail since a change of the server, if they are enough."""
+        return self._fault.turned_since(change, now)
+
     # --- waivers: the keeper's list is the authority ---------------------------------------------------------
 
     def adopt(self, waivers: Iterable[LiveWaiver]) -> None:

@@ -27,10 +27,12 @@ class ServerFault:
     turned: dict[str, datetime] = field(default_factory=dict)
     told_until: datetime | None = None
     turned_until: datetime | None = None
+    began: datetime | None = None
+    """When the fault that stands, or stood last, began."""
 
     def told(self, at: datetime) -> bool:
         """Take a statement of the server about itself; True if a fault begins with it."""
-        begins = not self.stands(at)
+        begins = self._begins(at)
         self.told_until = max(self.told_until or at, at + LASTS)
         return begins
 
@@ -42,9 +44,25 @@ class ServerFault:
             self.turned[ip] = at
         if len(self.turned) < PEERS:
             return False
-        begins = not self.stands(at)
+        begins = self._begins(at)
         self.turned_until = max(self.turned_until or at, at + LASTS)
         return begins
+
+    def _begins(self, at: datetime) -> bool:
+        begins = not self.stands(at)
+        if begins:
+            self.began = at
+        return begins
+
+    def turned_since(self, change: datetime, now: datetime) -> tuple[str, ...]:
+        """Name the peers that turned bad after a change of ours, if they are enough to charge it with that.
+
+        Nobody where the fault stood before the change: it may be what was to end it.
+        """
+        if self.began is None or self.began < change or not self.stands(now):
+            return ()
+        peers = tuple(ip for ip, since in self.turned.items() if since >= change)
+        return peers if len(peers) >= PEERS else ()
 
     def succeeded(self, ip: str) -> None:
         """Take a success of a peer: if too few stay failing, it was not the server."""
