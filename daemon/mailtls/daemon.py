@@ -28,6 +28,7 @@ from mailtls.core.printable import printable
 from mailtls.edge.follow import Follower
 from mailtls.edge.journal import JournalFollower
 from mailtls.edge.keepersocket import KeeperSocket
+from mailtls.edge.noticeboard import OF_APPLY, NoticeBoard
 from mailtls.edge.policyfile import Will, read_will
 from mailtls.edge.sdnotify import Notifier
 from mailtls.edge.standingview import StandingView
@@ -35,6 +36,7 @@ from mailtls.edge.store import Position, Store
 from mailtls.errors import ConfigError, MailtlsError, StoreError
 from mailtls.service.announcer import Announcer
 from mailtls.service.answers import Answers
+from mailtls.service.changewatch import CONFIGURATION, ChangeWatch
 from mailtls.service.control import Control
 from mailtls.service.desk import Desk
 from mailtls.service.exporter import Exporter
@@ -84,6 +86,12 @@ class Daemon:
         self.desk.link = self.link
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)
         self.answers.policy = will.source
+        self.changes = ChangeWatch(
+            NoticeBoard(self.config.places.under(OF_APPLY)),
+            NoticeBoard(self.config.places.run),
+            self.answers.faults,
+            partial(self.metrics.server_fault, CONFIGURATION),
+        )
         self.control = Control(self.config.places.control, self.answers, self.config.users.admins)
         self.exporter = Exporter(self.config.metrics.listen, self.metrics, self.healthy)
         self.look()
@@ -199,6 +207,7 @@ class Daemon:
         rounds = 0
         while True:
             self.notifier.send("WATCHDOG=1")
+            self.changes.look(self.decider.turned_since, now())
             self.metrics.lag(max((watcher.lag() for watcher in self.watchers), default=0.0))
             self.look()
             if rounds % 10 == 0:

@@ -16,7 +16,7 @@ from mailtls.core.keeperprotocol import Message
 from mailtls.ctl import REFUSED, output
 from mailtls.ctl.screen import Screen
 from mailtls.edge.credentials import gid_of
-from mailtls.edge.noticeboard import NoticeBoard
+from mailtls.edge.noticeboard import OF_APPLY, NoticeBoard
 from mailtls.edge.postconf import Postconf
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import SUFFIX, PostTables
@@ -26,8 +26,6 @@ from mailtls.service.applyplan import Site
 from mailtls.service.applysetup import SetupRoom
 
 WORKPLACE = "/var/lib/mailtls-apply"
-BOARD = "/run/mailtls-apply"
-"""Where mailtlsd hears of changes."""
 PATIENCE_S = 90.0
 """So long another transaction is waited for; one takes some seconds."""
 
@@ -106,7 +104,7 @@ def _site(places: Places, directory: str | None) -> Site:
 
 def board_of(places: Places) -> NoticeBoard:
     """Find the board that mailtlsd reads; nobody else needs to: what Postfix says may quote main.cf."""
-    return NoticeBoard(places.under(BOARD), gid_of(places.config.users.daemon) or 0)
+    return NoticeBoard(places.under(OF_APPLY), gid_of(places.config.users.daemon) or 0)
 
 
 def _be_root() -> None:

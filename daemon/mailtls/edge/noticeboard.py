@@ -20,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from mailtls.errors import StoreError
 
 LARGEST = 256 * 1024  # bytes
+OF_APPLY = "/run/mailtls-apply"
+"""Where mailtls-apply puts its notes, under the root of the installation."""
 Note = TypeVar("Note", bound=BaseModel)
 
 

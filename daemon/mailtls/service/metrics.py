@@ -37,8 +37,11 @@ APPLY_KINDS = ("grant", "renew", "withdraw")
 APPLY_RESULTS = ("live", "refused", "pending")
 """`live`: a look-up in Postfix's tables proved it; `pending`: on the list, or not answered yet, and not proved."""
 LINE_KINDS = ("understood", "ignored", "unknown")
-SERVER_FAULTS = ("tls", StatementKind.LMTP_GREETING, StatementKind.DOVECOT_FATAL, StatementKind.TLS_DISABLED, OTHER)
-"""`tls`: what the sessions show (core/serverfault.py); the others are what the server said of itself."""
+SERVER_FAULTS = (
+    "tls", "configuration", StatementKind.LMTP_GREETING, StatementKind.DOVECOT_FATAL, StatementKind.TLS_DISABLED, OTHER,
+)  # fmt: skip
+"""`tls`: what the sessions show (core/serverfault.py); `configuration`: what is in main.cf and master.cf would break
+Postfix (changewatch); the others are what the server said of itself."""
 _FAILED = (Outcome.TLS_FAILED, Outcome.SERVER_TLS_BROKEN)
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """Seconds; the goals for a reaction are 20 ms for the median and 100 ms for one in a hundred."""
