@@ -17,11 +17,11 @@ from pathlib import Path
 
 from mailtls.core.notice import GuardOutcome, GuardRequest
 from mailtls.edge.checkpoint import Workplace
-from mailtls.edge.lastchange import LastChange, keep_change, last_change
+from mailtls.edge.lastchange import LastChange, last_change
 from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.swapfile import content_of, digest
 from mailtls.errors import MailtlsError, RefusedError, StoreError
-from mailtls.service.applychange import Done, carry_out
+from mailtls.service.applychange import Done, carry_out, remember
 from mailtls.service.applyplan import NAMES, FileChange, Order, Site
 
 REQUEST = "guard.json"
@@ -71,8 +71,8 @@ def _taken_back(site: Site, change: LastChange, request: GuardRequest, clock: Ca
     kept = _keep_texts(site, change)
     changes = tuple(FileChange(Path(file.path), file.new, file.old) for file in change.files)
     done = carry_out(Order(f"taking back {change.what}", changes, guarded=False), site)
-    with site.place() as place:
-        keep_change(place, change.model_copy(update={"taken_back": clock()}))
+    with site.place() as place:  # in place of the change that taking it back was
+        remember(site, place, change.model_copy(update={"taken_back": clock(), "guarded": False}))
     peers = len(request.peers)
     why = f"{change.what} of {change.at:%H:%M:%S} was taken back: {peers} peers that used to succeed failed after it."
     return Done((why, *(f"What it said is kept in {path}." for path in kept), *done.notes))
