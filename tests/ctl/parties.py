@@ -6,6 +6,7 @@ no log. `Odd` parties misbehave in one way each.
 
 from __future__ import annotations
 
+import json
 import socketserver
 import threading
 from collections import Counter
@@ -50,6 +51,7 @@ from mailtls.core.keeperprotocol import (
     Withdraw,
 )
 from mailtls.core.level import Level
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.waiver import Origin
 from mailtls.ctl.whom import read_whom
 
@@ -240,6 +242,12 @@ class World:
         """Run the program on this instance."""
         return mailtlsctl(*arguments, **{"MAILTLS_CONFIG": str(self.config), **changes})
 
+    def set_up(self, view: PostfixSettings) -> None:
+        """Let `setup` have found and made this, and the doors serve."""
+        self.places.postfix_view.parent.mkdir(parents=True, exist_ok=True)
+        self.places.postfix_view.write_text(as_toml(view))
+        self.keeper.doors = {door.level: True for door in view.doors}
+
     @contextmanager
     def running(self, *, keeper: Serve | None = None, daemon: Serve | None = None, without: str = "") -> Iterator[None]:
         """Run both, or an odd one in place of one, or one of them only."""
@@ -249,6 +257,18 @@ class World:
             if without != "daemon":
                 stack.enter_context(listening(self.places.control, daemon or self.daemon.serve))
             yield
+
+
+def as_toml(view: PostfixSettings) -> str:
+    """Write what belongs to doors as `setup` would."""
+    strict, lines = view.strict, []
+    if strict is not None:
+        lines += ["[strict]", *(f"{name} = {json.dumps(value)}" for name, value in strict.model_dump().items())]
+    for door in view.doors:
+        offers = ", ".join(f"{name} = {json.dumps(value)}" for name, value in door.offers.model_dump().items())
+        fields = {name: json.dumps(value) for name, value in door.model_dump(exclude={"offers"}).items()}
+        lines += ["[[doors]]", *(f"{name} = {value}" for name, value in fields.items()), f"offers = {{ {offers} }}"]
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager

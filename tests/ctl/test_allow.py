@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 
+from core.test_offer import BOTH, HARD, HARD_ECDSA, LEGACY_RSA_DOOR, STOCK
 from ctl.parties import Odd, World, a_peer, a_waiver, a_world, explained
 from ctl.program import PROGRAM, environment
 from mailtls.core.cause import Cause
 from mailtls.core.keeperprotocol import Grant, Reply
 from mailtls.core.level import Level
+from mailtls.core.postfixview import Doorway, PostfixSettings
 
+ECDSA_ONLY = PostfixSettings(strict=HARD_ECDSA, doors=BOTH)
 SENTENCE = re.compile(r"mailtlsctl: [^\n]+\n")
 CLEARTEXT = ["--level", "cleartext"]
 
@@ -90,6 +93,8 @@ def test_a_dry_run_changes_nothing_and_says_so(world: World) -> None:
 
 @pytest.mark.parametrize("level", ["legacy-rsa", "legacy", "sslv3"])
 def test_a_refusal_is_the_keepers_own_sentence_and_exit_status_4(level: str, world: World) -> None:
+    world.set_up(ECDSA_ONLY)
+    world.keeper.doors = {}
     with world.running():
         seen = world.mailtlsctl("allow-legacy", "192.0.2.7", "--level", level)
         as_json = world.mailtlsctl("allow-legacy", "192.0.2.7", "--level", level, "--json")
@@ -129,6 +134,7 @@ CHOSEN: list[tuple[dict[str, Any], str]] = [
 def test_without_a_level_it_is_the_narrowest_that_the_evidence_supports(
     changes: dict[str, Any], level: str, world: World
 ) -> None:
+    world.set_up(ECDSA_ONLY)
     world.daemon.explained = [explained(a_peer(**changes))]
     with world.running():
         world.mailtlsctl("allow-legacy", "192.0.2.7")
@@ -136,6 +142,7 @@ def test_without_a_level_it_is_the_narrowest_that_the_evidence_supports(
 
 
 def test_legacy_is_taken_where_nothing_is_known_also_without_mailtlsd(world: World) -> None:
+    world.set_up(ECDSA_ONLY)
     with world.running(without="daemon"):
         seen = world.mailtlsctl("allow-legacy", "192.0.2.7")
     assert the_grant(world).level is Level.LEGACY
@@ -150,6 +157,54 @@ def test_cleartext_is_never_taken_unasked(cause: Cause, reason: str | None, worl
     assert (seen.returncode, seen.stdout) == (4, "")
     assert SENTENCE.fullmatch(seen.stderr)
     assert "mailtlsctl allow-legacy 192.0.2.7 --level cleartext" in seen.stderr
+    assert world.keeper.requests == []
+
+
+def test_a_peer_is_let_in_by_its_door_with_the_reason_and_the_milliseconds(world: World) -> None:
+    world.set_up(PostfixSettings(strict=HARD_ECDSA, doors=(trusted(LEGACY_RSA_DOOR),)))
+    world.daemon.explained = [explained(a_peer(cause=Cause.NO_SHARED_CIPHER, reason="no shared cipher"))]
+    with world.running():
+        seen = world.mailtlsctl("allow-legacy", "192.0.2.7", COLUMNS="200")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert "192.0.2.7 is let in at level legacy-rsa until" in seen.stdout
+    assert "(live after 7 ms)" in seen.stdout
+    assert "Level legacy-rsa was taken, because peer and server share no cipher" in " ".join(seen.stdout.split())
+    assert "publicly trusted" not in seen.stdout
+
+
+def trusted(door: Doorway) -> Doorway:
+    return door.model_copy(update={"trusted": True})
+
+
+def test_of_a_certificate_that_nobody_trusts_it_is_said_whom_the_door_does_not_help(world: World) -> None:
+    world.set_up(ECDSA_ONLY)
+    with world.running():
+        seen = world.mailtlsctl("allow-legacy", "192.0.2.7", "--level", "legacy-rsa", COLUMNS="200")
+    assert seen.returncode == 0
+    assert "a sender that checks certificates (DANE, MTA-STS) gets in no more than before" in " ".join(seen.stdout.split())
+
+
+NO_USE = [
+    (PostfixSettings(), "to make it: mailtlsctl setup"),
+    (PostfixSettings(strict=HARD), "to make it: mailtlsctl setup"),
+    (PostfixSettings(strict=STOCK), "the strict door takes TLS from TLS 1.0 on, with an RSA certificate"),
+]
+
+
+@pytest.mark.parametrize("named", [[], ["--level", "legacy"]], ids=["chosen", "named"])
+@pytest.mark.parametrize(("view", "words"), NO_USE)
+def test_a_waiver_that_would_be_of_no_use_is_refused_with_what_to_do(
+    view: PostfixSettings, words: str, named: list[str], world: World
+) -> None:
+    world.set_up(view)
+    with world.running():
+        seen = world.mailtlsctl("allow-legacy", "192.0.2.7", *named)
+        as_json = world.mailtlsctl("allow-legacy", "192.0.2.7", *named, "--json")
+    assert (seen.returncode, seen.stdout) == (4, "")
+    assert SENTENCE.fullmatch(seen.stderr)
+    assert words in seen.stderr
+    assert as_json.returncode == 4
+    assert words in (Reply.model_validate_json(as_json.stdout).refused or "")
     assert world.keeper.requests == []
 
 

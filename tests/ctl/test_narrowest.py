@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from core.test_offer import BOTH, HARD, HARD_ECDSA, HARDER, LEGACY_DOOR, STOCK
 from ctl.parties import a_peer
 from mailtls.core.cause import Cause
 from mailtls.core.level import Level
-from mailtls.ctl.narrowest import choose
+from mailtls.core.postfixview import PostfixSettings
+from mailtls.ctl.narrowest import choose, without_use
 
+NOT_LOOKED_AT = PostfixSettings()
 CASES: list[tuple[list[dict[str, Any]], Level | None, str]] = [
     ([], Level.LEGACY, "no failed handshake of it is known"),
     ([{"failures": 0}], Level.LEGACY, "no failed handshake of it is known"),
@@ -30,7 +33,7 @@ CASES: list[tuple[list[dict[str, Any]], Level | None, str]] = [
 def test_it_is_the_narrowest_that_the_evidence_supports(
     changes: list[dict[str, Any]], level: Level | None, why: str
 ) -> None:
-    choice = choose(a_peer(**each) for each in changes)
+    choice = choose((a_peer(**each) for each in changes), NOT_LOOKED_AT)
     assert choice.level is level
     assert why in choice.why
 
@@ -38,4 +41,50 @@ def test_it_is_the_narrowest_that_the_evidence_supports(
 @pytest.mark.parametrize("cause", Cause)
 @pytest.mark.parametrize("reason", [None, "wrong version number", "unsupported protocol", "whatever"])
 def test_no_evidence_of_strangers_ever_chooses_cleartext(cause: Cause, reason: str | None) -> None:
-    assert choose([a_peer(cause=cause, reason=reason)]).level is not Level.CLEARTEXT
+    for strict in (None, STOCK, HARD, HARD_ECDSA):
+        view = PostfixSettings(strict=strict, doors=BOTH)
+        assert choose([a_peer(cause=cause, reason=reason)], view).level is not Level.CLEARTEXT
+
+
+UNSHARED = {"cause": Cause.NO_SHARED_CIPHER, "reason": "no shared cipher"}
+NO_GROUP = {"cause": Cause.NO_SHARED_GROUP_OR_SIGALG, "reason": "no suitable signature algorithm"}
+HERE: list[tuple[dict[str, Any] | None, PostfixSettings, Level | None, str]] = [
+    (None, PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, "no failed handshake of it is known"),
+    (None, PostfixSettings(strict=STOCK), None, "the strict door takes TLS from TLS 1.0 on"),
+    ({}, PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, "reason 0x102"),
+    ({}, PostfixSettings(strict=STOCK), None, "only cleartext lets it in: the strict door takes TLS 1.0 by itself"),
+    (UNSHARED, PostfixSettings(strict=HARD_ECDSA, doors=BOTH), Level.LEGACY_RSA, "name a deeper one"),
+    (UNSHARED, PostfixSettings(strict=HARD_ECDSA, doors=(LEGACY_DOOR,)), Level.LEGACY, "name a deeper one"),
+    (UNSHARED, PostfixSettings(strict=HARD_ECDSA), Level.LEGACY_RSA, "name a deeper one"),
+    (UNSHARED, PostfixSettings(strict=HARDER, doors=BOTH), Level.LEGACY, "reason 0x0C1"),
+    (UNSHARED, PostfixSettings(strict=STOCK), Level.SSLV3, "the peer has none of them"),
+    (NO_GROUP, PostfixSettings(strict=HARD_ECDSA, doors=BOTH), Level.LEGACY_RSA, "signature algorithm"),
+    (NO_GROUP, PostfixSettings(strict=STOCK), None, "no door another kind"),
+]
+
+
+@pytest.mark.parametrize(("changes", "view", "level", "why"), HERE)
+def test_it_is_the_narrowest_whose_door_has_what_the_strict_one_has_not(
+    changes: dict[str, Any] | None, view: PostfixSettings, level: Level | None, why: str
+) -> None:
+    choice = choose([a_peer(**changes)] if changes is not None else [], view)
+    assert choice.level is level
+    assert why in choice.why
+
+
+WITHOUT_USE = [
+    (PostfixSettings(), Level.LEGACY, "to make it: mailtlsctl setup"),
+    (PostfixSettings(strict=HARD), Level.LEGACY, "to make it: mailtlsctl setup"),
+    (PostfixSettings(strict=STOCK), Level.LEGACY, "would take nothing more; if Postfix was changed since"),
+    (PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, None),
+    (PostfixSettings(), Level.SSLV3, None),
+    (PostfixSettings(strict=STOCK), Level.CLEARTEXT, None),
+]
+
+
+@pytest.mark.parametrize(("view", "level", "why"), WITHOUT_USE)
+def test_what_a_waiver_would_lack_is_said_before_the_keeper_is_asked(
+    view: PostfixSettings, level: Level, why: str | None
+) -> None:
+    found = without_use(level, view)
+    assert found is None if why is None else (found is not None and why in found)

@@ -1,7 +1,8 @@
 """`mailtlsctl allow-legacy PEER`: let a peer down, for a time, over a connection of one's own to the keeper.
 
 The keeper sees by that connection who asks, and answers when a look-up in the tables that Postfix reads has proved
-the waiver. Without `--level` mailtlsd is asked what it knows of the peer; what that supports is in `narrowest`.
+the waiver. Without `--level` mailtlsd is asked what it knows of the peer; what that supports on this server, by what
+`setup` found, is in `narrowest`. A level whose door is missing, or would give nobody anything, is refused here.
 
 SECURITY: what the peer's evidence says was written by strangers: it never chooses `cleartext`, and is printed beside
 the level that it chose.
@@ -21,13 +22,15 @@ from mailtls.core.controlprotocol import AskExplain
 from mailtls.core.duration import parse_duration
 from mailtls.core.keeperprotocol import Grant, Reply
 from mailtls.core.level import Level
+from mailtls.core.offer import in_vain
+from mailtls.core.postfixview import Doorway
 from mailtls.core.printable import printable
-from mailtls.ctl import output
+from mailtls.ctl import REFUSED, output
 from mailtls.ctl.candidates import tell_candidates
 from mailtls.ctl.deed import do, live_after, spell
 from mailtls.ctl.inquiry import ask_daemon, places_of
 from mailtls.ctl.known import local
-from mailtls.ctl.narrowest import Choice, choose
+from mailtls.ctl.narrowest import Choice, choose, without_use
 from mailtls.ctl.screen import Screen
 from mailtls.ctl.whom import Whom, read_whom
 from mailtls.errors import ConfigError, RefusedError, UnreachableError
@@ -42,6 +45,10 @@ COSTS: dict[Level, str] = {
     Level.CLEARTEXT: "STARTTLS is hidden from it: its mail is not encrypted, and anybody on the path can read it.",
 }
 """What each level costs, in a sentence about the peer."""
+NOT_TRUSTED = (
+    "The certificate of its door is not publicly trusted: a sender that checks certificates (DANE, MTA-STS) gets in no "
+    "more than before, and leaves with alert 42, 46 or 48."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +65,31 @@ class Wish:
 
 
 def allow(wish: Wish) -> int:
-    """Grant the wish; 4 where it is refused. Raises ConfigError, UnreachableError, RefusedError, ProtocolError."""
+    """Grant the wish; 4 where it is refused. Raises ConfigError, UnreachableError, ProtocolError."""
     whom, length, reason = read_whom(wish.peer), read_length(wish.length), read_reason(wish.reason)
     places = places_of(wish.config)
     if whom.network is None:
         return tell_candidates(whom, places, _command(wish), as_json=wish.as_json, waived=False)
+    view = places.config.postfix
     choice = Choice(wish.level, "") if wish.level is not None else _chosen(whom, places)
     if choice.level is None:
-        raise RefusedError(f"{whom.spelled} was not let in, because {choice.why}; {_instead(whom)}")
+        return _refuse(whom, f"{choice.why}; {_instead(whom)}", as_json=wish.as_json)
+    if (why_not := without_use(choice.level, view)) is not None:
+        return _refuse(whom, why_not, as_json=wish.as_json)
     grant = Grant(
         id=uuid4().hex, network=whom.network, level=choice.level, until=datetime.now(UTC) + length, reason=reason,
         owner=_owner(), dry_run=wish.dry_run,
     )  # fmt: skip
-    return do(places, grant, lambda reply: _told(grant, reply, choice.why), as_json=wish.as_json)
+    door = view.door(choice.level)
+    return do(places, grant, lambda reply: _told(grant, reply, choice.why, door), as_json=wish.as_json)
+
+
+def _refuse(whom: Whom, why: str, *, as_json: bool) -> int:
+    sentence = f"{whom.spelled} was not let in, because {why}"
+    if as_json:
+        output.write_json(Reply(ok=False, refused=sentence).model_dump_json(indent=1))
+    output.complain(sentence)
+    return REFUSED
 
 
 def read_length(given: str) -> timedelta:
@@ -104,8 +123,9 @@ def _chosen(whom: Whom, places: Places) -> Choice:
     except (UnreachableError, RefusedError) as error:
         why = "Level legacy was taken, because mailtlsd could not be asked what this peer needs."
         output.complain(f"{error}; what it knows of {whom.spelled} was not considered")
-        return Choice(Level.LEGACY, why)
-    return choose(known.peer for known in answer.explained or ())
+        vain = in_vain(Level.LEGACY, places.config.postfix)
+        return Choice(Level.LEGACY, why) if vain is None else Choice(None, vain)
+    return choose((known.peer for known in answer.explained or ()), places.config.postfix)
 
 
 def _instead(whom: Whom) -> str:
@@ -121,7 +141,7 @@ def _command(wish: Wish) -> list[str]:
     return words + (["--config", str(Path(wish.config).absolute())] if wish.config is not None else [])
 
 
-def _told(grant: Grant, reply: Reply, why: str) -> Iterator[str]:
+def _told(grant: Grant, reply: Reply, why: str, door: Doorway | None) -> Iterator[str]:
     view, waiver = Screen(), reply.waiver or grant
     end = f"let in at level {waiver.level} until {local(waiver.until)}"
     if grant.dry_run:
@@ -131,4 +151,6 @@ def _told(grant: Grant, reply: Reply, why: str) -> Iterator[str]:
     yield view.prose(COSTS[waiver.level])
     if why:
         yield view.prose(why)
+    if door is not None and not door.trusted:
+        yield view.prose(NOT_TRUSTED)
     yield view.prose("Nothing was changed." if grant.dry_run else f"To end it before: {REVOKE} {waiver.network}")

@@ -1,7 +1,8 @@
-"""The narrowest level that what is known of a peer supports: what `allow-legacy` takes where no level was named.
+"""The narrowest level that what is known of a peer and of this server supports: what `allow-legacy` takes unasked.
 
-Pure. `legacy` where nothing is known; never `cleartext`, which has to be asked for by name; None where the evidence
-says that no other level would let the peer in (core/level.py has the table).
+Pure. `legacy` where nothing is known of the peer; never `cleartext`, which has to be asked for by name; None where the
+evidence says that no other level would let the peer in (core/level.py has the table), or that its door would give it
+nothing here (core/offer.py). Of the levels that help, one whose door is made comes before one whose door is not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 
 from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import KnownPeer
-from mailtls.core.level import Level, Need, need_of, reason_number
+from mailtls.core.level import Level, Need, reason_number
+from mailtls.core.offer import DOORS, in_vain, need_here
+from mailtls.core.postfixview import PostfixSettings
+
+LOOK_AGAIN = "if Postfix was changed since setup looked, let it look again: mailtlsctl setup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +27,40 @@ class Choice:
     why: str
 
 
-def choose(peers: Iterable[KnownPeer]) -> Choice:
+def choose(peers: Iterable[KnownPeer], view: PostfixSettings) -> Choice:
     """Choose for the peers that an address or network covers; the narrowest level that helps one of them."""
-    needs = [_need(peer.cause, peer.reason) for peer in peers if peer.cause is not None and peer.failures]
+    needs = [_need(peer.cause, peer.reason, view) for peer in peers if peer.cause is not None and peer.failures]
     if not needs:
-        return Choice(Level.LEGACY, "Level legacy was taken, because no failed handshake of it is known.")
+        return _unknown(view)
     helped = [(level, need) for need in needs for level in need.levels if level is not Level.CLEARTEXT]
     if not helped:
         return Choice(None, _hopeless(needs))
-    level, need = min(helped, key=lambda pair: pair[0].depth)
+    made = [(level, need) for level, need in helped if view.door(level) is not None]
+    level, need = min(made or helped, key=lambda pair: pair[0].depth)
     doubt = "" if need.determined else "; if it does not help, name a deeper one with --level"
     return Choice(level, f"Level {level} was taken, because {need.why}{doubt}.")
 
 
-def _need(cause: Cause, reason: str | None) -> Need:
-    return need_of(cause, reason_number(None, reason))
+def without_use(level: Level, view: PostfixSettings) -> str | None:
+    """Say in half a sentence why a waiver to this level cannot be, or would give nothing; None where it may be."""
+    vain = in_vain(level, view)
+    if vain is not None:
+        return f"{vain}; {LOOK_AGAIN}"
+    if level in DOORS and view.door(level) is None:
+        return f"level {level} needs a door, and none is set up on this machine; to make it: mailtlsctl setup"
+    return None
+
+
+def _unknown(view: PostfixSettings) -> Choice:
+    nothing = "no failed handshake of it is known"
+    vain = in_vain(Level.LEGACY, view)
+    if vain is not None:
+        return Choice(None, f"{nothing}, and a door would not help: {vain}")
+    return Choice(Level.LEGACY, f"Level legacy was taken, because {nothing}.")
+
+
+def _need(cause: Cause, reason: str | None, view: PostfixSettings) -> Need:
+    return need_here(cause, reason_number(None, reason), view)
 
 
 def _hopeless(needs: list[Need]) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailtls.core.cause import Cause
-from mailtls.core.controlprotocol import AskExplain, DayCount, ExplainedKnownPeer, PastStep
+from mailtls.core.controlprotocol import AskExplain, DayCount, ExplainedKnownPeer, KnownPeer, PastStep
+from mailtls.core.level import Level
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.ctl import output
 from mailtls.ctl.history import step_lines
 from mailtls.ctl.inquiry import ask_daemon, places_of, print_json
 from mailtls.ctl.known import peer_lines
-from mailtls.ctl.narrowest import choose
+from mailtls.ctl.narrowest import choose, without_use
 from mailtls.ctl.proof import MEANINGS, proves
 from mailtls.ctl.screen import QUIET, Screen, figure, heading, listing, plural, text
 from mailtls.ctl.whom import read_whom
@@ -45,12 +47,13 @@ class Kind:
 def explain(peer: str, *, as_json: bool, config: str | None) -> int:
     """Explain the peer; 1 where mailtlsd does not know it. Raises ConfigError, UnreachableError, RefusedError."""
     whom = read_whom(peer)
-    answer = ask_daemon(places_of(config), AskExplain(whom=whom.asked))
+    places = places_of(config)
+    answer = ask_daemon(places, AskExplain(whom=whom.asked))
     known = answer.explained or ()
     if as_json:
         print_json(answer.model_copy(update={"explained": known}), "explained")
     elif known:
-        output.write(_pages(known, Screen()))
+        output.write(_pages(known, places.config.postfix, Screen()))
     if known:
         return 0
     output.complain(
@@ -60,15 +63,15 @@ def explain(peer: str, *, as_json: bool, config: str | None) -> int:
     return UNKNOWN_PEER
 
 
-def _pages(known: tuple[ExplainedKnownPeer, ...], view: Screen) -> Iterator[str]:
+def _pages(known: tuple[ExplainedKnownPeer, ...], postfix: PostfixSettings, view: Screen) -> Iterator[str]:
     for place, explained in enumerate(known[:SHOWN]):
         yield "\n" if place else ""
-        yield from _peer(explained, view)
+        yield from _peer(explained, postfix, view)
     if len(known) > SHOWN:
         yield view.render(heading(f"and {plural(len(known) - SHOWN, 'peer')} more; --json tells of them"))
 
 
-def _peer(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:
+def _peer(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Screen) -> Iterator[str]:
     yield from peer_lines(explained.peer, view)
     kinds = add_up(explained.days)
     if kinds:
@@ -76,7 +79,7 @@ def _peer(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:
         yield view.render(listing((figure(kind.sessions), _kind(kind)) for kind in kinds), indent=2)
     yield from _evidence(explained, view)
     yield from _rulings(explained.ruling, explained.history, view)
-    yield from _advice(explained, view)
+    yield from _advice(explained, postfix, view)
 
 
 def add_up(days: Iterable[DayCount]) -> list[Kind]:
@@ -127,7 +130,7 @@ def _rulings(ruling: PastStep | None, history: tuple[PastStep, ...], view: Scree
         yield view.prose(f"and {len(past) - STEPS} more: mailtlsctl history PEER")
 
 
-def _advice(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:
+def _advice(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Screen) -> Iterator[str]:
     """Name the command that comes next: end the waiver, or let the peer in."""
     peer = explained.peer
     if peer.waiver is not None:
@@ -135,9 +138,14 @@ def _advice(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:
     elif not peer.failures:
         words = "Nothing fails for this peer; nothing needs doing."
     else:
-        choice = choose([peer])
-        level = f" --level {choice.level}" if choice.level is not None else ""
-        words = f"To let it in all the same: mailtlsctl allow-legacy {peer.ip}{level or ' --level cleartext'}"
-        words = f"{words} ({choice.why.rstrip('.')})"
+        words = _to_let_in(peer, postfix)
     yield view.render(heading("What you can do"))
     yield view.prose(words)
+
+
+def _to_let_in(peer: KnownPeer, postfix: PostfixSettings) -> str:
+    choice = choose([peer], postfix)
+    why_not = without_use(choice.level, postfix) if choice.level is not None else None
+    level = choice.level if choice.level is not None else Level.CLEARTEXT
+    words = f"To let it in all the same: mailtlsctl allow-legacy {peer.ip} --level {level} ({choice.why.rstrip('.')})"
+    return words if why_not is None else f"{words}. But {why_not}."
