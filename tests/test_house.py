@@ -22,6 +22,8 @@ PURE = frozenset(
         "__future__",
         "abc",
         "array",
+        "base64",
+        "binascii",
         "bisect",
         "collections",
         "colorsys",

@@ -80,6 +80,22 @@ def places(services: Iterable[Service], master: MasterCf, behind: Callable[[Serv
     return tuple(found)
 
 
+def servers(
+    services: Iterable[Service], master: MasterCf, behind: Callable[[Service], str]
+) -> tuple[tuple[Service, Service], ...]:
+    """Pair every service that clients connect to with the smtpd that serves them: itself, or the one behind postscreen.
+
+    Raises ValueError with a sentence.
+    """
+    found = []
+    for service in services:
+        serving = service if service.command == "smtpd" else master.find(f"{behind(service)}/pass")
+        if serving is None:
+            raise ValueError(f"postscreen hands its clients to {behind(service)}/pass, and master.cf has none")
+        found.append((service, serving))
+    return tuple(found)
+
+
 def write(text: str, places: Iterable[Place], ours: tuple[str, ...], own: Mapping[Place, str]) -> Written:
     """Put our tables at every place; `own` is what a place took from main.cf so far."""
     insertions = []

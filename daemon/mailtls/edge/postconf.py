@@ -56,6 +56,10 @@ class Postconf:
         """Give one value as it is written, or the built-in one."""
         return self._run("-h", name)[0].strip()
 
+    def builtin(self, *names: str) -> dict[str, str]:
+        """Give the values that Postfix was built with."""
+        return _pairs(self._run("-d", *names)[0])
+
     def table_types(self) -> frozenset[str]:
         """Name the types of tables that this Postfix can read."""
         return frozenset(self._run("-m")[0].split())

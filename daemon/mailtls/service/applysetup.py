@@ -1,27 +1,37 @@
-"""`setup` and `unsetup`: Postfix is told of the tables of waivers, and the keeper of what Postfix does by itself.
+"""`setup` and `unsetup`: Postfix is told of tables of waivers and of doors, the keeper of what Postfix does by itself.
 
 Three files change in one transaction: master.cf, the keeper's view of the service, and the record of what was inserted.
-The tables are there before Postfix hears of them: a missing one is a 421 for every client (facts 1.5).
+The tables are there before Postfix hears of them: a missing one is a 421 for every client (facts 1.5). A door that goes
+is struck from the view first, so that the keeper leads nobody there any more, and goes when the last session has ended:
+Postfix would cut them (facts 2.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mailtls.core.doorentry import differences
+from mailtls.core.doorspan import PlacedDoor, put_in_door, sweep_doors, take_out_door
+from mailtls.core.level import Level
 from mailtls.core.mapentry import Insertion, tables_of
-from mailtls.core.mastercf import MasterCf, parse_master_cf
+from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
 from mailtls.core.serviceconduct import ASKED, MAPS, ServiceConduct, conduct_of, conduct_text
-from mailtls.core.setupplan import Place, Written, mx_services, places, sweep, unwrite, write
+from mailtls.core.setupplan import Place, Written, mx_services, places, servers, sweep, unwrite, write
+from mailtls.core.sighting import Sighting, changes, gathered
 from mailtls.edge.postconf import Postconf, Reading
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.swapfile import content_of
 from mailtls.errors import PostfixError, RefusedError
+from mailtls.service.applycertificate import make_own, remove_own
 from mailtls.service.applychange import Done, carry_out
+from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_doors
+from mailtls.service.applyexamine import Examined
+from mailtls.service.applyleave import Leaving
 from mailtls.service.applyplan import FileChange, Order, Site
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
@@ -33,7 +43,8 @@ class SetupRoom:
     """What setup works with.
 
     `view` is the keeper's view of the service, `config_directory` the directory as mailtls.toml calls it, under `root`;
-    `services` are those that the operator named, none: every one on port 25.
+    `services` are those that the operator named, none: every one on port 25. `patience_s` is how long sessions at a
+    door that goes may take; 0: they are cut.
     """
 
     site: Site
@@ -42,6 +53,8 @@ class SetupRoom:
     record: Path
     config_directory: str
     services: tuple[str, ...] = ()
+    doors: DoorWishes = field(default_factory=DoorWishes)
+    patience_s: float = 120.0
 
 
 class Record(BaseModel):
@@ -52,6 +65,14 @@ class Record(BaseModel):
     configuration: str
     tables: tuple[str, str]
     insertions: tuple[tuple[str, str, str, bool], ...]
+    doors: tuple[tuple[str, str], ...] = ()
+    levels: tuple[Level, ...] | None = None
+    """The doors that the operator named; None: whatever differs from strict."""
+
+    @property
+    def placed(self) -> tuple[PlacedDoor, ...]:
+        """Give the doors as they were put in."""
+        return tuple(PlacedDoor(*each) for each in self.doors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,12 @@ class Change:
 
     order: Order
     notes: tuple[str, ...] = ()
+    doors: Doors | None = None
+
+    @property
+    def entries(self) -> frozenset[str]:
+        """Name the doors in master.cf that there will be."""
+        return frozenset(door.key for door in self.doors.made) if self.doors is not None else frozenset()
 
     @property
     def is_nothing(self) -> bool:
@@ -74,18 +101,33 @@ class Change:
 def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
     """Set Postfix up; done twice it changes nothing. Raises RefusedError."""
     change = plan_setup(room)
+    made = _make_ready(room, change)
+    notes = tuple(f"{each} was made, and is empty." for each in made)
+    if change.is_nothing:
+        return Done((*notes, *change.notes, NOTHING))
+    with Leaving(room.view, change.entries, room.patience_s) as leaving:
+        done = carry_out(plan_setup(room).order if leaving.is_told else change.order, room.site, observe)
+        leaving.is_done = True
+    return Done((*notes, *change.notes, *_others(done, leaving), KEEPER))
+
+
+def _make_ready(room: SetupRoom, change: Change) -> list[str]:
+    """Make what Postfix is going to be told of: tables, empty, and a certificate; name the tables."""
     try:
-        made = room.tables.ensure()
+        pairs = (room.tables, *(room.tables.beside(each) for each in _levels(change.doors)))
+        made = [name for pair in pairs for name in pair.ensure()]
         room.view.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if change.doors is not None and change.doors.missing is not None:
+            make_own(change.doors.missing, change.doors.names)
     except PostfixError as error:
         raise RefusedError(f"nothing was changed: {error}") from error
     except OSError as error:
         raise RefusedError(f"nothing was changed: {room.view.parent}: {(error.strerror or '').lower()}") from error
-    notes = tuple(f"{each} was made, and is empty." for each in made)
-    if change.is_nothing:
-        return Done((*notes, NOTHING))
-    done = carry_out(change.order, room.site, observe)
-    return Done((*notes, *change.notes, *done.notes, KEEPER))
+    return made
+
+
+def _levels(doors: Doors | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(door.doorway.level.value for door in doors.made)) if doors is not None else ()
 
 
 def unsetup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
@@ -93,8 +135,32 @@ def unsetup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) ->
     change = plan_unsetup(room)
     if change.is_nothing:
         return Done(("Postfix is not set up for mailtls; nothing was changed.",))
-    done = carry_out(change.order, room.site, observe)
-    return Done((*change.notes, *done.notes))
+    with Leaving(room.view, frozenset(), room.patience_s) as leaving:
+        done = carry_out(plan_unsetup(room).order if leaving.is_told else change.order, room.site, observe)
+        leaving.is_done = True
+    remove_own(room.doors.own)
+    return Done((*change.notes, *_others(done, leaving)))
+
+
+def _others(done: Done, leaving: Leaving) -> tuple[str, ...]:
+    """Leave out what was asked for: that doors are gone, where nobody was there any more."""
+    return tuple(note for note in done.notes if not (leaving.is_told and any(door in note for door in leaving.going)))
+
+
+def drift(room: SetupRoom) -> tuple[str, ...]:
+    """Say in clauses how the doors that were made differ from what setup would make now. Raises RefusedError."""
+    record = _record(room)
+    if record is None or not record.doors:
+        return ()
+    text = _master_bytes(room.site.configuration / "master.cf").decode("utf-8", "surrogateescape")
+    doors = plan_setup(room).doors
+    wanted = {door.key: door.text for door in doors.made} if doors is not None else {}
+    master = parse_master_cf(text)
+    return tuple(
+        f"door {key} of master.cf: {clause}; run mailtlsctl setup"
+        for key, _ in record.doors
+        for clause in (differences(master, key, wanted[key]) if key in wanted else ("it is not needed any more",))
+    )
 
 
 # --- planning ----------------------------------------------------------------------------------------------------
@@ -106,22 +172,69 @@ def plan_setup(room: SetupRoom) -> Change:
     old, record = _master_bytes(path), _record(room)
     if record is not None and record.configuration != str(room.site.configuration):
         raise RefusedError(f"mailtls is set up for {record.configuration}; one Postfix at a time: first unsetup there")
-    known = _insertions(record)
+    wishes = _wishes(room, record)
     present = old.decode("utf-8", "surrogateescape")
-    base = unwrite(present, known, room.tables.names) if known else Written(present, ())
+    base = _base(present, record, room.tables.names)
     try:
-        wanted, conduct, own = _conduct(room, parse_master_cf(base.text))
+        conduct, doors, written = _planned(room, wishes, base.text)
+        text, placed = _with_doors(written.text, doors.made)
     except (ValueError, PostfixError) as error:
         raise RefusedError(f"nothing was changed: {error}") from error
-    meant = (*wanted, *(Place(each.service, each.parameter) for each in known))
-    written = write(base.text, wanted, room.tables.names, own)
-    view = conduct_text(conduct, room.config_directory, room.tables.kind)
-    order = Order("setup", (
+    known = _insertions(record)
+    meant = tuple(Place(each.service, each.parameter) for each in (*known, *written.insertions))
+    view = conduct_text(conduct, room.config_directory, room.tables.kind, doors.around)
+    before = record.placed if record is not None else ()
+    order = _order("setup", (
         FileChange(room.view, content_of(room.view), view.encode()),
-        FileChange(room.record, content_of(room.record), _record_bytes(room, written.insertions)),
-        FileChange(path, old, written.text.encode("utf-8", "surrogateescape")),
-    ), strict=True, check=lambda now, then: _strays(now.reading, then.reading, meant))  # fmt: skip
-    return Change(order, base.notes)
+        FileChange(room.record, content_of(room.record), _record_bytes(room, written.insertions, placed, wishes)),
+        FileChange(path, old, text.encode("utf-8", "surrogateescape")),
+    ), meant, _moved(before, placed))  # fmt: skip
+    return Change(order, (*base.notes, *doors.notes), doors)
+
+
+def _wishes(room: SetupRoom, record: Record | None) -> DoorWishes:
+    if room.doors.levels is None and record is not None:
+        return replace(room.doors, levels=record.levels)
+    return room.doors
+
+
+def _base(text: str, record: Record | None, ours: tuple[str, ...]) -> Written:
+    """Give master.cf as it was without us."""
+    notes: list[str] = []
+    for door in reversed(record.placed if record is not None else ()):
+        text, note = take_out_door(text, door)
+        notes += [f"{note}."] if note else []
+    known = _insertions(record)
+    base = unwrite(text, known, ours) if known else Written(text, ())
+    return Written(base.text, (), (*notes, *base.notes))
+
+
+def _planned(room: SetupRoom, wishes: DoorWishes, text: str) -> tuple[ServiceConduct, Doors, Written]:
+    """Find out what the service does, and plan the tables and the doors. Raises ValueError, PostfixError."""
+    master, postconf = parse_master_cf(text), Postconf(room.site.configuration)
+    services = mx_services(master, room.services)
+    wanted, conduct, own = _conduct(room, postconf, master, services)
+    shop = Workshop(postconf, lambda level: room.tables.beside(level.value).names, wishes)
+    doors = plan_doors(shop, servers(services, master, lambda service: _behind(postconf, service)))
+    if conduct.security_level == "encrypt":
+        why = f"service {wanted[0].service} insists on TLS (security level encrypt), so nobody can be let in without"
+        if not doors.made:
+            raise ValueError(why)
+        wanted, doors = (), replace(doors, notes=(*doors.notes, f"Only doors: {why}."))
+    return conduct, doors, write(text, wanted, room.tables.names, own)
+
+
+def _with_doors(text: str, doors: Iterable[Made]) -> tuple[str, tuple[PlacedDoor, ...]]:
+    placed = []
+    for door in doors:
+        text, each = put_in_door(text, door.beside, door.key, door.text)
+        placed.append(each)
+    return text, tuple(placed)
+
+
+def _moved(before: tuple[PlacedDoor, ...], after: tuple[PlacedDoor, ...]) -> frozenset[str]:
+    """Name the doors that come, go or change."""
+    return frozenset(door.key for door in {*before} ^ {*after})
 
 
 def plan_unsetup(room: SetupRoom) -> Change:
@@ -129,15 +242,36 @@ def plan_unsetup(room: SetupRoom) -> Change:
     path = room.site.configuration / "master.cf"
     old, record = _master_bytes(path), _record(room)
     ours = record.tables if record is not None else room.tables.names
-    exact = unwrite(old.decode("utf-8", "surrogateescape"), _insertions(record), ours)
-    written = sweep(exact.text, ours)
-    touched = _naming(parse_master_cf(old.decode("utf-8", "surrogateescape")), ours)
-    order = Order("unsetup", (
+    present = old.decode("utf-8", "surrogateescape")
+    exact = _base(present, record, ours)
+    text, swept = sweep_doors(exact.text)
+    written = sweep(text, ours)
+    touched = _naming(parse_master_cf(present), ours)
+    gone = {each.key for each in parse_master_cf(present).services} - {
+        each.key for each in parse_master_cf(written.text).services
+    }
+    order = _order("unsetup", (
         FileChange(path, old, written.text.encode("utf-8", "surrogateescape")),
         FileChange(room.record, content_of(room.record), None),
         FileChange(room.view, content_of(room.view), None),
-    ), strict=True, check=lambda now, then: _strays(now.reading, then.reading, touched))  # fmt: skip
-    return Change(order, tuple(f"{each}." for each in (*exact.notes, *written.notes)))
+    ), touched, frozenset(gone))  # fmt: skip
+    return Change(order, tuple(f"{each.rstrip('.')}." for each in (*exact.notes, *swept, *written.notes)))
+
+
+def _order(what: str, files: tuple[FileChange, ...], meant: tuple[Place, ...], doors: frozenset[str]) -> Order:
+    """Make the order: nothing may change for anybody at any port, those of the doors aside."""
+
+    def check(now: Examined, then: Examined) -> tuple[str, ...]:
+        strays = _strays(now.reading, then.reading, meant, doors)
+        return (*strays, *gathered(_strict(now, then, doors))) if doors else strays
+
+    return Order(what, files, strict=not doors, check=check)
+
+
+def _strict(now: Examined, then: Examined, doors: frozenset[str]) -> Iterable[tuple[str, str]]:
+    for key in (each for each in now.trials if each not in doors):
+        for clause in changes(now.trials[key].sighting, then.sighting(key) or Sighting()):
+            yield key, f"{clause}, and nothing should change for anybody"
 
 
 def _master_bytes(path: Path) -> bytes:
@@ -147,18 +281,17 @@ def _master_bytes(path: Path) -> bytes:
     return content
 
 
-def _conduct(room: SetupRoom, master: MasterCf) -> tuple[tuple[Place, ...], ServiceConduct, Mapping[Place, str]]:
+def _conduct(
+    room: SetupRoom, postconf: Postconf, master: MasterCf, services: tuple[Service, ...]
+) -> tuple[tuple[Place, ...], ServiceConduct, Mapping[Place, str]]:
     """Find the places, what the services there do by themselves, and what they took from main.cf.
 
     Raises ValueError with a sentence, PostfixError.
     """
-    postconf, ours = Postconf(room.site.configuration), room.tables.names
+    ours = room.tables.names
     if set(ours) & set(tables_of(postconf.value(MAPS))):
         raise ValueError(f"main.cf names the tables of mailtls for every service; take them out of {MAPS} there first")
-    wanted = places(
-        mx_services(master, room.services), master,
-        lambda s: postconf.values("smtpd_service_name", overrides=s.overrides)["smtpd_service_name"],
-    )  # fmt: skip
+    wanted = places(services, master, lambda service: _behind(postconf, service))
     found: dict[ServiceConduct, Place] = {}
     own = {}
     for place in wanted:
@@ -169,6 +302,10 @@ def _conduct(room: SetupRoom, master: MasterCf) -> tuple[tuple[Place, ...], Serv
         if place.parameter == MAPS:
             found.setdefault(conduct_of(values, ours), place)
     return wanted, _only(found), own
+
+
+def _behind(postconf: Postconf, screen: Service) -> str:
+    return postconf.values("smtpd_service_name", overrides=screen.overrides)["smtpd_service_name"]
 
 
 def _utf8(value: str) -> str:
@@ -184,9 +321,6 @@ def _only(found: Mapping[ServiceConduct, Place]) -> ServiceConduct:
         named = " and ".join(place.service for place in found.values())
         raise ValueError(f"the services {named} hide different EHLO keywords by themselves; make them alike first")
     (conduct,) = found
-    if conduct.security_level == "encrypt":
-        service = found[conduct].service
-        raise ValueError(f"service {service} insists on TLS (security level encrypt), so nobody can be let in without")
     return conduct
 
 
@@ -199,10 +333,13 @@ def _naming(master: MasterCf, ours: tuple[str, ...]) -> tuple[Place, ...]:
     )
 
 
-def _strays(now: Reading, then: Reading, wanted: tuple[Place, ...]) -> tuple[str, ...]:
-    """Say what postconf reads differently beside the meant parameters of the meant services."""
+def _strays(
+    now: Reading, then: Reading, wanted: tuple[Place, ...], doors: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Say what postconf reads differently beside the meant parameters of the meant services, and the doors."""
     options = {f"{place.service}/{place.parameter}" for place in wanted}
-    services = {place.service for place in wanted}
+    options |= {name for name in {*now.options, *then.options} if name.rpartition("/")[0] in doors}
+    services = {place.service for place in wanted} | doors
     pairs = (
         (now.parameters, then.parameters, frozenset[str]()),
         (now.services, then.services, services),
@@ -233,9 +370,14 @@ def _insertions(record: Record | None) -> tuple[Insertion, ...]:
     return tuple(Insertion(*each) for each in record.insertions) if record is not None else ()
 
 
-def _record_bytes(room: SetupRoom, insertions: tuple[Insertion, ...]) -> bytes:
+def _record_bytes(
+    room: SetupRoom, insertions: tuple[Insertion, ...], doors: tuple[PlacedDoor, ...], wishes: DoorWishes
+) -> bytes:
     rows = tuple((each.service, each.parameter, each.words, each.whole) for each in insertions)
-    record = Record(configuration=str(room.site.configuration), tables=room.tables.names, insertions=rows)
+    record = Record(
+        configuration=str(room.site.configuration), tables=room.tables.names, insertions=rows,
+        doors=tuple((each.key, each.words) for each in doors), levels=wishes.levels,
+    )  # fmt: skip
     return record.model_dump_json(indent=1).encode("utf-8", "surrogatepass") + b"\n"
 
 
