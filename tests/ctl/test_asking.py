@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from core.test_offer import BOTH, HARD, HARD_ECDSA, STOCK
 from ctl.parties import NOW, Odd, World, a_peer, a_status, a_waiver, a_world, explained
 from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import Answer, PastStep
 from mailtls.core.keeperprotocol import Fault, Step
 from mailtls.core.level import Level
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.waiver import Origin
 from mailtls.ctl.status import StatusPage
 
@@ -60,6 +62,43 @@ def test_status_tells_both_of_them_on_one_screen(world: World) -> None:
         assert words in seen.stdout
     assert "Needs a person" not in seen.stdout
     assert len(seen.stdout.splitlines()) <= 24
+
+
+def test_status_tells_the_doors_whether_they_serve_and_what_they_take(world: World) -> None:
+    world.set_up(PostfixSettings(strict=HARD_ECDSA, doors=BOTH))
+    world.keeper.doors = {Level.LEGACY_RSA: True, Level.LEGACY: False}
+    world.keeper.waivers = {ip: a_waiver(ip, level=Level.LEGACY) for ip in ("192.0.2.7", "192.0.2.8")}
+    with world.running():
+        seen = " ".join(world.mailtlsctl("status", COLUMNS="160").stdout.split())
+        page = StatusPage.model_validate_json(world.mailtlsctl("status", "--json").stdout)
+    assert "10125 0 legacy-rsa serves RSA certificate; 1 suite; certificate not publicly trusted" in seen
+    assert "10225 2 legacy DOWN TLSv1, TLSv1.1; RSA certificate; 8 suites; certificate not publicly trusted" in seen
+    assert "The legacy door does not serve: no banner within 5 s" in seen
+    assert "12% of what the kernel can track" in seen
+    assert [(door.level, door.up, door.waivers) for door in page.doors] == [("legacy-rsa", True, 0), ("legacy", False, 2)]
+    assert page.doors[1].beyond is not None
+    assert page.doors[1].beyond.versions == ("TLSv1", "TLSv1.1")
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (PostfixSettings(), "none; setup has not looked"),
+        (PostfixSettings(strict=STOCK), "none; the strict door takes TLS from TLS 1.0 on"),
+        (PostfixSettings(strict=HARD), "none; to make them: mailtlsctl setup"),
+    ],
+)
+def test_status_says_why_there_are_no_doors(view: PostfixSettings, words: str, world: World) -> None:
+    world.set_up(view)
+    with world.running():
+        assert words in " ".join(world.mailtlsctl("status").stdout.split())
+
+
+def test_without_the_keeper_nobody_knows_whether_a_door_serves(world: World) -> None:
+    world.set_up(PostfixSettings(strict=HARD_ECDSA, doors=BOTH))
+    with world.running(without="keeper"):
+        seen = " ".join(world.mailtlsctl("status", COLUMNS="160").stdout.split())
+    assert "10225 - legacy not known" in seen
 
 
 FAULTS: list[tuple[dict[str, Any], str]] = [

@@ -16,8 +16,10 @@ from mailtls.config import Places
 from mailtls.core.controlprotocol import AskStatus, SourceStatus, Status
 from mailtls.core.keeperprotocol import Fault, Health, KeeperStatus, Message
 from mailtls.core.level import Level
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.printable import printable
 from mailtls.ctl import UNREACHABLE, output
+from mailtls.ctl.doors import DoorStatus, doors_of, doors_page, no_doors
 from mailtls.ctl.inquiry import places_of
 from mailtls.ctl.known import local
 from mailtls.ctl.screen import BAD, GOOD, Screen, figure, heading, plural, sentence, table, text
@@ -30,31 +32,38 @@ _USUAL = frozenset({"following", "waiting"})  # states of a source that need nob
 
 
 class StatusPage(Message):
-    """The whole answer. `mailtlsd`, `keeper`: null where they do not answer, and then `unreachable` says why."""
+    """The whole answer. `mailtlsd`, `keeper`: null where they do not answer, and then `unreachable` says why.
+
+    `doors`: those beside the strict one, by what `setup` made and what the keeper says.
+    """
 
     mailtlsd: Status | None
     keeper: Health | None
     unreachable: tuple[str, ...]
+    doors: tuple[DoorStatus, ...] = ()
 
 
 def status(*, as_json: bool, config: str | None) -> int:
     """Print how mailtlsd and the keeper fare; 3 where one of them does not answer. Raises ConfigError."""
-    page = asyncio.run(_look(places_of(config)))
+    places = places_of(config)
+    page = asyncio.run(_look(places))
     for complaint in page.unreachable:
         output.complain(complaint)
     if as_json:
         output.write_json(page.model_dump_json(indent=1))
     else:
-        output.write(_pages(page, Screen()))
+        output.write(_pages(page, places.config.postfix, Screen()))
     return UNREACHABLE if page.unreachable else 0
 
 
 async def _look(places: Places) -> StatusPage:
-    fares, health = await asyncio.gather(_daemon(places), _keeper(places))
+    fares, said = await asyncio.gather(_daemon(places), _keeper(places))
+    health = said if isinstance(said, Health) else None
     return StatusPage(
         mailtlsd=fares if isinstance(fares, Status) else None,
-        keeper=health if isinstance(health, Health) else None,
-        unreachable=tuple(each for each in (fares, health) if isinstance(each, str)),
+        keeper=health,
+        unreachable=tuple(each for each in (fares, said) if isinstance(each, str)),
+        doors=doors_of(places.config.postfix, health),
     )
 
 
@@ -74,7 +83,7 @@ async def _keeper(places: Places) -> Health | str:
     return reply.health or f"mailtls-keeper does not say how it fares: {reply.refused}"
 
 
-def _pages(page: StatusPage, view: Screen) -> Iterator[str]:
+def _pages(page: StatusPage, postfix: PostfixSettings, view: Screen) -> Iterator[str]:
     yield view.render(*_heads(page))
     faults = list(_faults(page))
     if faults:
@@ -82,7 +91,8 @@ def _pages(page: StatusPage, view: Screen) -> Iterator[str]:
     if page.mailtlsd is not None:
         yield from _daemon_pages(page.mailtlsd, view)
     if page.keeper is not None:
-        yield from _keeper_pages(page.keeper, view)
+        yield from _keeper_pages(page.keeper, "" if page.doors else no_doors(postfix), view)
+    yield from doors_page(page.doors, view)
 
 
 def _heads(page: StatusPage) -> Iterator[Text]:
@@ -133,10 +143,13 @@ def _source(source: SourceStatus) -> tuple[str, str, str, str, str]:
     return lag, figure(source.lines), local(source.last_line), source.state, source.source
 
 
-def _keeper_pages(health: Health, view: Screen) -> Iterator[str]:
+def _keeper_pages(health: Health, doors: str, view: Screen) -> Iterator[str]:
     waivers = f"{_waivers(health.waivers)}; {plural(health.last_event, 'event')} so far"
     tables = "\n".join(printable(name) for name in health.tables) or "none"
-    rows = ("Waivers", waivers), ("Tables", tables), ("Policy", health.policy)
+    rows = [("Waivers", waivers), ("Tables", tables), ("Policy", health.policy)]
+    rows += [("Doors", doors)] if doors else []
+    if health.conntrack is not None:
+        rows.append(("Connections", f"{health.conntrack:.0%} of what the kernel can track"))
     yield view.render(heading("Keeper"), _fields(rows))
 
 
