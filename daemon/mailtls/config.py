@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, PrivateAttr
 
+from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.operatorfile import parse_operator_file
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.rule import Duration, Table
@@ -77,6 +78,7 @@ class Config(Table):
     metrics: MetricsSettings = MetricsSettings()
     users: UserSettings = UserSettings()
     postfix: PostfixSettings = PostfixSettings()
+    gateway: GatewaySettings = GatewaySettings()
     quiet: Annotated[bool, Field(strict=True)] = False
     """Log only what needs a person."""
     _section: PostfixSettings | None = PrivateAttr(default=None)

@@ -24,7 +24,8 @@ class Settings:
 
     `protocols` is smtpd_tls_protocols, and its mandatory twin; `starttls_timeout_s` is how long a handshake may
     take. `hide_starttls` lists addresses to which STARTTLS is not announced. `extra` goes into main.cf, `options`
-    into master.cf: further `-o` of one way in, where `{directory}` stands for the instance's own.
+    into master.cf: further `-o` of one way in, where `{directory}` stands for the instance's own; `services` are further
+    entries of master.cf.
     """
 
     loglevel: int = 1
@@ -35,6 +36,7 @@ class Settings:
     hide_starttls: tuple[str, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    services: str = ""
 
 
 def main_cf(directory: Path, settings: Settings, certificates: Sequence[Certificate]) -> str:
@@ -122,4 +124,4 @@ def master_cf(directory: Path, settings: Settings, ports: Mapping[str, int]) -> 
         options += settings.options.get(name, ())
         rows += [f"  -o {option.format(directory=directory)}" for option in options]
     rows.append(f"{ADDRESS}:{ports['postscreen']} inet n - n - 1 postscreen")
-    return "\n".join(rows) + "\n" + BACKSTAGE
+    return "\n".join(rows) + "\n" + settings.services + BACKSTAGE

@@ -99,6 +99,10 @@ class Conversation:
         """Send bytes, whatever they mean."""
         self._socket.sendall(data)
 
+    def hurry(self, patience_s: float) -> None:
+        """Wait no longer than this for anything, from now on."""
+        self._socket.settimeout(patience_s)
+
     def wait_for_close(self) -> bytes:
         """Read until the server closes the connection; give what it still said."""
         said = b""

@@ -1,0 +1,60 @@
+"""What the gateway lets each peer have: the section [gateway] of mailtls.toml.
+
+By default everything that the sslv3 door is there for: SSLv3 and later, every suite. A peer that is known to do better
+is held to it: one that lacks only AES has no need of SSLv3, and with TLS 1.0 POODLE is closed for it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from mailtls.core.rule import Table
+
+Cipher = Literal["AES256-SHA", "AES128-SHA", "DES-CBC3-SHA", "RC4-SHA", "RC4-MD5"]
+CIPHERS: tuple[Cipher, ...] = ("AES256-SHA", "AES128-SHA", "DES-CBC3-SHA", "RC4-SHA", "RC4-MD5")
+"""What can be served, by OpenSSL's names; all with RSA key exchange."""
+
+Lowest = Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2"]
+Number = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Network = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
+
+
+class Terms(Table):
+    """What a handshake may come to."""
+
+    lowest: Lowest = "SSLv3"
+    ciphers: Annotated[tuple[Cipher, ...], Field(min_length=1)] = CIPHERS
+
+
+class PeerTerms(Terms):
+    """The terms of one address or network."""
+
+    network: Network
+
+
+class GatewaySettings(Table):
+    """The whole section."""
+
+    listen: tuple[str, ...] = ()
+    """`address:port` to listen on where systemd passes no sockets."""
+    backend: str = "/run/mailtls-gateway/backend.sock"
+    """Where Postfix's own smtpd for this door is reached."""
+    demand_tls: Annotated[bool, Field(strict=True)] = False
+    """Refuse mail in clear from these peers (530)."""
+    sessions: Number = 200
+    """At one time."""
+    per_address: Number = 20
+    """At one time, of one address."""
+    terms: Terms = Terms()
+    peers: tuple[PeerTerms, ...] = ()
+    """Own terms of single peers; the narrowest network counts."""
+
+    def terms_of(self, ip: str) -> Terms:
+        """Give the terms of an address."""
+        address = ipaddress.ip_address(ip)
+        own = [(network.prefixlen, peer) for peer in self.peers
+               if address in (network := ipaddress.ip_network(peer.network))]  # fmt: skip
+        return max(own, key=lambda pair: pair[0])[1] if own else self.terms
