@@ -1,6 +1,6 @@
 """mailtls-keeper: the program. Wires the keeper together, and runs it, or does one of its short errands.
 
-    mailtls-keeper                   serve, in the foreground, until SIGTERM; SIGHUP looks at the policy at once
+    mailtls-keeper                   serve, in the foreground, until SIGTERM; SIGHUP looks at all files at once
     mailtls-keeper --expire-once     end what is over, and mend the tables, whether a keeper runs or not
     mailtls-keeper --ensure-tables   before Postfix starts: make an empty valid table where one is missing
 
@@ -17,25 +17,35 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mailtls import __version__
-from mailtls.config import Config, read_config
+from mailtls.config import Config, Places, read_config
+from mailtls.core.doorset import networks_of
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.edge.credentials import requester
 from mailtls.edge.keeperlistener import own_socket, passed_socket
 from mailtls.edge.ledger import Ledger
+from mailtls.edge.nftables import Nftables, removals
 from mailtls.edge.owntables import OwnTables
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.rootowned import ownership_fault
 from mailtls.edge.sdnotify import Notifier
+from mailtls.edge.standingview import StandingView
 from mailtls.edge.standingwill import StandingWill
-from mailtls.errors import ConfigError, MailtlsError, StoreError
+from mailtls.edge.tcpsockets import sessions
+from mailtls.errors import ConfigError, FirewallError, MailtlsError, StoreError
+from mailtls.service.doorremedy import DoorRemedy
+from mailtls.service.doortable import DoorTable
 from mailtls.service.keeper import Keeper, Means
 from mailtls.service.reception import Reception
+from mailtls.service.remedies import Maker, Remedies
 from mailtls.service.remedy import CleartextRemedy
 
 DONE, FAILED, MISCONFIGURED = 0, 1, 2
+GUARD_ANEW_S = 2.0
 LOG = logging.getLogger("mailtls.keeper")
 
 
@@ -70,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def means_of(config: Config) -> Means:
+def means_of(config: Config, *, only_ends: bool = False) -> Means:
     """Put together what the keeper works with; makes its own directory. Raises ConfigError."""
-    places, settings = config.places, config.postfix
+    places = config.places
     state = places.keeper_state
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,24 +90,37 @@ def means_of(config: Config) -> Means:
         raise ConfigError(f"{state}: {(error.strerror or '').lower()}; the keeper runs as root") from error
     if fault := ownership_fault(state, places.root):
         raise ConfigError(f"the keeper's list is not safe: {fault}")
-    postmap = Postmap(state / "postmap")
-    tables = PostTables(places.tables, places.root, settings.table_type, postmap)
+    view = StandingView(places.postfix_view, config.section, places.root)
     return Means(
         ledger=Ledger(state),
-        remedy=CleartextRemedy(tables, OwnTables(settings.discard_maps, postmap), settings.discard_keywords),
+        remedies=Remedies(view, _maker(places), only_ends=only_ends),
         will=StandingWill(places.policy, places.root, state / "last-good"),
-        encrypt=settings.security_level == "encrypt",
     )
 
 
+def _maker(places: Places) -> Maker:
+    """Give what makes the remedies from a view; what they have in common outlives each view."""
+    postmap, table = Postmap(places.keeper_state / "postmap"), DoorTable(Nftables(), sessions)
+
+    def make(settings: PostfixSettings) -> tuple[CleartextRemedy, DoorRemedy]:
+        pair = PostTables(places.tables, places.root, settings.table_type, postmap)
+        own = OwnTables(settings.discard_maps, postmap)
+        return (
+            CleartextRemedy(pair, own, settings.discard_keywords),
+            DoorRemedy(settings.doors, networks_of(settings.own_networks), pair.beside, table),
+        )
+
+    return make
+
+
 def _ensure_tables(config: Config) -> int:
-    for made in means_of(config).remedy.tables.ensure():
+    for made in means_of(config).remedies.ensure():
         LOG.info("%s was missing or broken: made, and empty", made)
     return DONE
 
 
 async def _expire_once(config: Config) -> int:
-    keeper = Keeper(means_of(config))
+    keeper = Keeper(means_of(config, only_ends=True))
     await keeper.round()
     return DONE if keeper.is_right() else FAILED
 
@@ -105,6 +128,7 @@ async def _expire_once(config: Config) -> int:
 async def _serve(config: Config) -> int:
     means, places = means_of(config), config.places
     alone = _alone(places.keeper_state / "keeper.lock")
+    await means.remedies.watch.look()
     keeper = Keeper(means)
     await keeper.round()
     users = config.users
@@ -119,12 +143,14 @@ async def _serve(config: Config) -> int:
         async with asyncio.TaskGroup() as group:
             group.create_task(keeper.run())
             group.create_task(reception.run(listening))
+            group.create_task(means.remedies.watch.run())
+            group.create_task(_guard(keeper, means.remedies))
             group.create_task(_notify(keeper))
     except asyncio.CancelledError:
         Notifier().send("STOPPING=1")
-        LOG.info("stopping; the tables stay as they are")
+        LOG.info("stopping; tables and doors stay as they are")
     finally:
-        means.remedy.tables.interrupt()
+        means.remedies.interrupt()
         os.close(alone)
     return DONE
 
@@ -138,6 +164,16 @@ def _alone(path: Path) -> int:
         os.close(handle)
         raise StoreError("a mailtls-keeper runs already; see: systemctl status mailtls-keeper") from None
     return handle
+
+
+async def _guard(keeper: Keeper, remedies: Remedies) -> None:
+    """Wake the keeper when somebody flushes the table that leads to the doors; it compares now and then anyway."""
+    while True:
+        if remedies.doors.levels:
+            with suppress(FirewallError):  # the keeper's own rounds say what is wrong with nftables
+                async for _ in removals():
+                    keeper.wake()
+        await asyncio.sleep(GUARD_ANEW_S)
 
 
 async def _notify(keeper: Keeper) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+from typing import Any
+
 from mailtls.core.keeperprotocol import LiveWaiver, Step
+from mailtls.core.level import Level
 from mailtls.core.listedpeers import listed_changes, not_served
 from mailtls.core.register import KNOWN_LEGACY, Register
 from mailtls.core.waiver import Origin
@@ -54,7 +58,7 @@ def test_an_entry_that_left_the_file_is_withdrawn_and_persons_waivers_stay() -> 
     adopted(register, entries(("192.0.2.7", "cleartext")))
     register.apply(event(9, Step.GRANTED, persons("192.0.2.8"), "alice"))
     assert [step for step, _ in adopted(register)] == [Step.WITHDRAWN]
-    assert register.peers(NOW) == ("192.0.2.8",)
+    assert register.peers(NOW, Level.CLEARTEXT) == ("192.0.2.8",)
 
 
 def test_a_changed_entry_is_renewed_under_the_same_id() -> None:
@@ -74,11 +78,21 @@ def test_entries_of_a_level_without_a_door_are_said_and_not_waived() -> None:
     text = entries(("192.0.2.7", "legacy"), ("192.0.2.8", "sslv3"), ("192.0.2.9", "cleartext"))
     register = Register()
     adopted(register, text)
-    assert register.peers(NOW) == ("192.0.2.9",)
+    assert register.peers(NOW, Level.CLEARTEXT) == ("192.0.2.9",)
     said = not_served(known(text), bounds(), NOW)
     assert said is not None
     assert "192.0.2.7 (legacy), 192.0.2.8 (sslv3)" in said
     assert "192.0.2.9" not in said
+
+
+def test_an_entry_whose_door_is_dead_stays_and_one_that_may_relay_gets_none() -> None:
+    register = Register()
+    text = entries(("192.0.2.7", "legacy"), ("192.0.2.17", "legacy"), ("192.0.2.18", "cleartext"))
+    doors: dict[str, Any] = {"served": frozenset(Level), "own": (ipaddress.ip_network("192.0.2.16/30"),)}
+    adopted(register, text, **doors)
+    assert adopted(register, text, closed={Level.LEGACY: "it is dead"}, **doors) == []
+    assert {each.network for each in register.standing.values()} == {"192.0.2.7", "192.0.2.18"}
+    assert "192.0.2.17 (legacy)" in (not_served(known(text), bounds(**doors), NOW) or "")
 
 
 def test_where_tls_is_demanded_no_cleartext_entry_is_waived() -> None:

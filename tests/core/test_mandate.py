@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from mailtls.core.mandate import Refusal, canonical_network
 from mailtls.core.objection import Bounds, Requester
 from mailtls.core.policy import parse_policy
 from mailtls.core.printable import printable
-from mailtls.core.register import Register, is_automatic, replayed
+from mailtls.core.register import Register, is_automatic
 from mailtls.core.waiver import Origin
 
 from .waivers import (
@@ -35,6 +36,7 @@ from .waivers import (
     known,
     listed,
     persons,
+    replayed,
     waiver,
 )
 
@@ -110,6 +112,18 @@ def withdrawn_today(count: int) -> Register:
 WANTED_TOO_MUCH: dict[str, tuple[dict[str, Any], Bounds, Register, str]] = {
     "sslv3": ({"level": Level.SSLV3}, bounds(), Register(), "not served by this version"),
     "legacy, whose door does not exist yet": ({"level": Level.LEGACY}, bounds(), Register(), "not served"),
+    "legacy, whose door is dead": (
+        {"level": Level.LEGACY},
+        bounds(served=EVERY_LEVEL, closed={Level.LEGACY: "door legacy is closed: nobody listens there"}),
+        Register(),
+        "nobody listens there",
+    ),
+    "a door for one who relays": (
+        {"level": Level.LEGACY},
+        bounds(served=EVERY_LEVEL, own=(ipaddress.ip_network("192.0.2.0/28"),)),
+        Register(),
+        "in 192.0.2.0/28 of mynetworks",
+    ),
     "sslv3 although its door exists": ({"level": Level.SSLV3}, bounds(served=EVERY_LEVEL), Register(), "automatically"),
     "a never network": ({"network": "10.1.2.3"}, bounds(), Register(), "never.networks"),
     "a never address": ({"network": "::1"}, bounds(), Register(), "never.networks"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from mailtls.core import register as module
 from mailtls.core.keeperprotocol import Event, Step
-from mailtls.core.register import Register, is_automatic, is_from_file, replayed
+from mailtls.core.level import Level
+from mailtls.core.register import Register, is_automatic, is_from_file
 
-from .waivers import NOW, days, event, listed, persons, waiver
+from .waivers import NOW, days, event, listed, persons, replayed, waiver
 
 
 def test_a_granted_waiver_stands_until_it_is_withdrawn_or_expired() -> None:
@@ -113,15 +114,38 @@ def test_a_file_entry_and_a_persons_waiver_may_stand_for_the_same_peer() -> None
     assert len(register.of("192.0.2.7")) == 2
     register.apply(event(3, Step.WITHDRAWN, persons(), "alice"))
     assert register.of("192.0.2.7") == (listed(),)
-    assert register.peers(NOW) == ("192.0.2.7",)
+    assert register.peers(NOW, Level.CLEARTEXT) == ("192.0.2.7",)
 
 
 def test_what_is_over_is_waived_no_more_although_it_is_still_on_the_list() -> None:
     short, long = persons("192.0.2.1", until=NOW + days(1)), persons("192.0.2.2")
     register = replayed([event(1, Step.GRANTED, short), event(2, Step.GRANTED, long)])
     assert register.over(NOW + days(1)) == (short,)
-    assert register.peers(NOW + days(1)) == ("192.0.2.2",)
-    assert register.peers(NOW) == ("192.0.2.1", "192.0.2.2")
+    assert register.peers(NOW + days(1), Level.CLEARTEXT) == ("192.0.2.2",)
+    assert register.peers(NOW, Level.CLEARTEXT) == ("192.0.2.1", "192.0.2.2")
+
+
+def test_peers_are_told_apart_by_their_level() -> None:
+    register = replayed(
+        [
+            event(1, Step.GRANTED, persons("192.0.2.1", level="legacy")),
+            event(2, Step.GRANTED, persons("192.0.2.2", level="legacy-rsa")),
+            event(3, Step.GRANTED, persons("192.0.2.3")),
+        ]
+    )
+    peers = {level: register.peers(NOW, level) for level in Level}
+    assert peers == {"legacy": ("192.0.2.1",), "legacy-rsa": ("192.0.2.2",), "cleartext": ("192.0.2.3",), "sslv3": ()}
+
+
+def test_what_ended_lately_is_remembered_by_its_level() -> None:
+    one, two, three = (persons(f"192.0.2.{n}", level="legacy") for n in (1, 2, 3))
+    register = replayed([event(n, Step.GRANTED, each) for n, each in enumerate((one, two, three, persons()), 1)])
+    for number, each in enumerate((one, two, persons()), 5):
+        step = Step.EXPIRED if each is two else Step.WITHDRAWN
+        register.apply(event(number, step, each).model_copy(update={"at": NOW + timedelta(minutes=number)}))
+    assert register.ended_since(NOW + timedelta(minutes=4), Level.LEGACY) == ("192.0.2.2", "192.0.2.1")
+    assert register.ended_since(NOW + timedelta(minutes=5), Level.LEGACY) == ("192.0.2.2",)
+    assert register.ended_since(NOW + timedelta(minutes=6), Level.LEGACY) == ()
 
 
 def test_origins_are_told_apart() -> None:
@@ -147,7 +171,7 @@ def test_the_indexes_agree_with_the_list(story: list[tuple[Step, int, int, bool]
     standing = list(register.standing.values())
     assert register.next_end() == min((each.until for each in standing), default=None)
     assert register.automatic() == sum(map(is_automatic, standing))
-    assert set(register.peers(NOW)) == {each.network for each in standing}
+    assert set(register.peers(NOW, Level.CLEARTEXT)) == {each.network for each in standing}
     assert set(register.over(NOW + days(20))) == {each for each in standing if each.until <= NOW + days(20)}
     for network in {each.network for each in standing}:
         assert set(register.of(network)) == {each for each in standing if each.network == network}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from mailtls.core.knownlegacy import NOBODY, KnownPeers, parse_known_peers
 from mailtls.core.level import Level
 from mailtls.core.objection import Bounds, Kind, Requester
 from mailtls.core.policy import Policy, parse_policy
+from mailtls.core.register import Register
 from mailtls.core.waiver import Origin
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -99,3 +101,11 @@ def listed(network: str = "192.0.2.7", **changes: Any) -> LiveWaiver:
 
 def event(number: int, step: Step, of: LiveWaiver, by: str = "mailtlsd", at: datetime = NOW) -> Event:
     return Event(number=number, at=at, step=step, waiver=of, by=by)
+
+
+def replayed(events: Iterable[Event]) -> Register:
+    """Make the list that these events make."""
+    register = Register()
+    for each in events:
+        register.apply(each)
+    return register

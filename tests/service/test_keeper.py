@@ -177,8 +177,8 @@ def test_a_withdrawal_is_repeated_without_effect(case: Case) -> None:
 
 def test_many_requests_at_once_are_few_builds(case: Case) -> None:
     builds = []
-    put = case.means.remedy.tables.put
-    case.means.remedy.tables.put = lambda wanted: builds.append(len(wanted.hosts)) or put(wanted)  # type: ignore[method-assign,func-returns-value]
+    put = case.means.remedies.cleartext.tables.put
+    case.means.remedies.cleartext.tables.put = lambda wanted: builds.append(len(wanted.hosts)) or put(wanted)  # type: ignore[method-assign,func-returns-value]
 
     async def many() -> list[Reply]:
         asked = (Grant.model_validate(grant(f"192.0.2.{number}")) for number in range(1, 101))
@@ -268,7 +268,7 @@ def test_what_cannot_be_brought_into_the_tables_is_not_live_and_tried_again(
         raise PostfixError("/x/discard.new.lmdb: no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(case.means.remedy.tables, "put", full)
+        patch.setattr(case.means.remedies.cleartext.tables, "put", full)
         reply = case.ask(grant())
     assert (reply.ok, reply.live, reply.milliseconds) == (True, False, None)
     assert "no space left" in case.faults()["tables"]
@@ -284,16 +284,16 @@ def test_what_cannot_be_brought_into_the_tables_is_not_live_and_tried_again(
 
 def test_tables_that_somebody_changed_are_mended(case: Case) -> None:
     case.ask(grant())
-    case.means.remedy.tables.hosts.unlink()
+    case.means.remedies.cleartext.tables.hosts.unlink()
     case.round()
     assert case.house.looked_up("192.0.2.7") == {"192.0.2.7": "starttls"}
 
 
 def test_a_restart_touches_no_table_that_is_right(case: Case) -> None:
     case.ask(grant())
-    before = unchanged(case.means.remedy.tables.hosts)
+    before = unchanged(case.means.remedies.cleartext.tables.hosts)
     case.restart()
-    assert unchanged(case.means.remedy.tables.hosts) == before
+    assert unchanged(case.means.remedies.cleartext.tables.hosts) == before
 
 
 def test_an_empty_ledger_beside_full_tables_empties_them(case: Case) -> None:

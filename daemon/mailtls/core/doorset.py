@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -41,6 +42,15 @@ class Waived(NamedTuple):
     network: str
     level: Level
     until: datetime
+
+
+def networks_of(spelled: Iterable[str]) -> tuple[Network, ...]:
+    """Read the site's own networks, as mynetworks spells them (`[::1]/128`); what is none is left out."""
+    found = []
+    for text in spelled:
+        with suppress(ValueError):
+            found.append(ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False))
+    return tuple(found)
 
 
 def set_names(level: Level) -> tuple[str, ...]:
@@ -108,7 +118,7 @@ def _pieces(networks: Iterable[Waived], own: tuple[Network, ...]) -> Iterator[Wa
         pieces[network] = waiver
     for piece, of in pieces.items():
         if of is not None:
-            yield Waived(spelled(piece), of.level, of.until)
+            yield Waived(spelled_prefix(piece), of.level, of.until)
 
 
 def _widest_first(networks: Iterable[Waived], own: tuple[Network, ...]) -> list[tuple[Network, Waived | None]]:
@@ -140,7 +150,7 @@ def _network(text: str) -> Network:
     return ipaddress.ip_network(text)
 
 
-def spelled(network: Network) -> str:
+def spelled_prefix(network: Network) -> str:
     """Spell a prefix as nft lists it: a single address without its length."""
     return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 

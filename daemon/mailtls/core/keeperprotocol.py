@@ -10,7 +10,6 @@ daemon's uid is the daemon whatever its groups are, anybody else gets no word.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -201,8 +200,3 @@ class Reply(Message):
     waivers: tuple[LiveWaiver, ...] = ()
     events: tuple[Event, ...] = ()
     health: Health | None = None
-
-
-def waiver_of(network: str, list_of: tuple[LiveWaiver, ...], at: datetime) -> LiveWaiver | None:
-    """Find the waiver that stands for exactly this address or network."""
-    return next((each for each in list_of if each.network == network and each.waiver().stands(at)), None)

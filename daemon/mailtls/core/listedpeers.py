@@ -6,6 +6,7 @@ from the network, so that the same entry is the same waiver after every reading.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -45,7 +46,9 @@ def _listed(known: KnownPeers, bounds: Bounds, now: datetime) -> Iterator[LiveWa
 
 
 def _is_served(waiver: Waiver, bounds: Bounds) -> bool:
-    return waiver.level in bounds.served and not (waiver.level is Level.CLEARTEXT and bounds.encrypt)
+    if waiver.level not in bounds.served or (waiver.level is Level.CLEARTEXT and bounds.encrypt):
+        return False
+    return bounds.own_network(ipaddress.ip_network(waiver.network), waiver.level) is None
 
 
 def not_served(known: KnownPeers, bounds: Bounds, now: datetime) -> str | None:
@@ -55,4 +58,4 @@ def not_served(known: KnownPeers, bounds: Bounds, now: datetime) -> str | None:
         return None
     which = ", ".join(f"{waiver.network} ({waiver.level})" for waiver in waivers[:5])
     which += f" and {len(waivers) - 5} more" if len(waivers) > 5 else ""
-    return f"known-legacy.toml: not waived, because this level is not served here: {which}."
+    return f"known-legacy.toml: not waived, because this level is not served here (or not to mynetworks): {which}."

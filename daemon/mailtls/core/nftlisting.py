@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailtls.core.doorset import spelled
+from mailtls.core.doorset import spelled_prefix
 
 FOREVER = timedelta(days=36_500)
 """Stands for an element without a timeout, which is none of ours."""
@@ -63,4 +63,4 @@ def _spelled(value: Any) -> Iterator[str]:
         yield f"{value['prefix']['addr']}/{value['prefix']['len']}"
     else:
         first, last = (ipaddress.ip_address(end) for end in value["range"])
-        yield from (spelled(each) for each in ipaddress.summarize_address_range(first, last))
+        yield from (spelled_prefix(each) for each in ipaddress.summarize_address_range(first, last))

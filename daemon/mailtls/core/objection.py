@@ -9,8 +9,8 @@ known-legacy entry that it cites is mailtlsd's word. Quotas, the entry's level a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -29,7 +29,7 @@ SLACK = timedelta(minutes=1)
 """How far an end may lie beyond what the policy gives: the request was on its way, or the clock was corrected."""
 
 SERVED = frozenset({Level.CLEARTEXT})
-"""Levels whose remedy this version has."""
+"""Levels whose remedy every machine has; a door is there after `mailtlsctl setup`."""
 
 
 class Kind(StrEnum):
@@ -52,7 +52,8 @@ class Bounds:
     """What the operator has laid down. `policy` None: it cannot be read, and nothing is given automatically.
 
     `encrypt`: the port-25 service demands TLS. `opaque`: the operator's table whose entries cannot be listed, so that
-    no network can be waived beside it. `served`: levels whose remedy exists.
+    no network can be waived beside it. `served`: levels whose remedy exists; `closed`: why those that cannot be used at
+    present cannot. `own`: the site's own networks (mynetworks).
     """
 
     policy: Policy | None
@@ -60,6 +61,14 @@ class Bounds:
     encrypt: bool = False
     opaque: str | None = None
     served: frozenset[Level] = SERVED
+    closed: Mapping[Level, str] = field(default_factory=dict)
+    own: tuple[Network, ...] = ()
+
+    def own_network(self, network: Network, level: Level) -> Network | None:
+        """Give the site's own network that this one touches, where the level's door would take relaying from it."""
+        if level is Level.CLEARTEXT:
+            return None
+        return next((each for each in self.own if each.version == network.version and each.overlaps(network)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +116,22 @@ def authorising(known: KnownPeers, name: str | None, level: Level, now: datetime
 def _no_door(case: Case) -> str | None:
     level = case.ask.level
     if level in case.bounds.served:
+        return case.bounds.closed.get(level)
+    if level is Level.SSLV3:
+        return "level sslv3 is not served by this version, which has no door for it; mailtlsctl explain says what helps"
+    return (
+        f"level {level} is not served here: its door does not exist on this machine; mailtlsctl setup makes it, where "
+        "it takes anything that the strict door does not"
+    )
+
+
+def _relaying(case: Case) -> str | None:
+    own = case.bounds.own_network(case.network, case.ask.level)
+    if own is None:
         return None
     return (
-        f"level {level} is not served by this version: its door does not exist on this machine, and comes with "
-        "mailtlsctl setup in a later one; cleartext can be given now: --level cleartext"
+        f"{case.peer} is in {own} of mynetworks, and at a door nobody may relay: it could send no mail out any more; "
+        "let it use the submission port (587), or take it out of mynetworks and run mailtlsctl setup"
     )
 
 
@@ -297,7 +318,7 @@ def _quota(case: Case) -> str | None:
 
 Check = Callable[[Case], str | None]
 EVERYBODY: tuple[Check, ...] = (
-    _no_door, _tls_demanded, _everybody, _nobody, _over_already, _in_the_file,
+    _no_door, _relaying, _tls_demanded, _everybody, _nobody, _over_already, _in_the_file,
 )  # fmt: skip
 PERSONS: tuple[Check, ...] = (_too_wide, _too_long, _beside_opaque)
 DAEMON: tuple[Check, ...] = (

@@ -10,11 +10,11 @@ from __future__ import annotations
 import heapq
 import ipaddress
 from collections import deque
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from mailtls.core.keeperprotocol import Event, LiveWaiver, Step
+from mailtls.core.level import Level
 from mailtls.core.rule import Network
 from mailtls.core.waiver import Origin
 
@@ -117,13 +117,22 @@ class Register:
         """Give the waivers for exactly this address or network."""
         return tuple(self._peers.get(network, {}).values())
 
-    def peers(self, now: datetime) -> tuple[str, ...]:
-        """Give every address and network that is waived now, each once; what is over may still be on the list."""
-        if not self._is_over(now):
-            return tuple(self._peers)
+    def peers(self, now: datetime, level: Level) -> tuple[str, ...]:
+        """Give every address and network that is waived at this level now, each once.
+
+        What is over may still be on the list.
+        """
         return tuple(
-            peer for peer, waivers in self._peers.items() if any(waiver.until > now for waiver in waivers.values())
+            peer
+            for peer, waivers in self._peers.items()
+            if any(waiver.level is level and waiver.until > now for waiver in waivers.values())
         )
+
+    def ended_since(self, since: datetime, level: Level) -> tuple[str, ...]:
+        """Give the addresses and networks of which a waiver of this level ended after this time, the latest first."""
+        lately = takewhile(lambda event: event.at > since, reversed(self.events))
+        ended = (each.waiver for each in lately if each.step in (Step.WITHDRAWN, Step.EXPIRED))
+        return tuple(dict.fromkeys(waiver.network for waiver in ended if waiver.level is level))
 
     def covering(self, ip: str) -> LiveWaiver | None:
         """Give a waiver whose address or network holds this address."""
@@ -185,14 +194,6 @@ def is_automatic(waiver: LiveWaiver) -> bool:
 def is_from_file(waiver: LiveWaiver) -> bool:
     """Tell whether it is an entry of known-legacy.toml with an address."""
     return waiver.origin is Origin.KNOWN_LEGACY and waiver.granted is None
-
-
-def replayed(events: Iterable[Event]) -> Register:
-    """Make the list that these events make."""
-    register = Register()
-    for event in events:
-        register.apply(event)
-    return register
 
 
 def _within(text: str, outer: Network) -> bool:

@@ -5,7 +5,7 @@ when something happened at one of its places, and says when. Where the kernel gi
 user: `fs.inotify.max_user_instances`; a sandbox) it rings every `POLL` seconds instead.
 
 Events say only that it is worth looking: what happened is found out by looking. So an overflow of the kernel's queue
-(IN_Q_OVERFLOW) is an event like others, and nothing hangs on the order of events.
+is an event like others, and nothing hangs on the order of events.
 
 BUGS: writes by another machine into a file on NFS cause no events: who waits must look now and then all the same.
 """
@@ -35,7 +35,6 @@ IN_CREATE = 0x100
 IN_DELETE = 0x200
 IN_DELETE_SELF = 0x400
 IN_MOVE_SELF = 0x800
-IN_Q_OVERFLOW = 0x4000
 IN_IGNORED = 0x8000
 IN_ONLYDIR = 0x0100_0000
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-FILES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+FILES = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
 ESTABLISHED, LISTEN = 1, 10
 OVER = frozenset({6, 7, LISTEN})
 """States in which nobody talks any more (TIME_WAIT, CLOSE), or not yet (LISTEN); net/tcp_states.h."""

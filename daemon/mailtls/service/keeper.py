@@ -1,13 +1,14 @@
-"""The keeper: its list is the authority for live waivers, and the tables that Postfix reads are kept equal to it.
+"""The keeper: its list is the authority for live waivers; what Postfix reads and nftables does are kept equal to it.
 
 It works in rounds. A round takes every request that waits, holds the ledger's lock, ends what is over, judges the
-requests (core/mandate.py), writes what happened to the ledger, makes the tables say it, proves it by a look-up, and
+requests (core/mandate.py), writes what happened to the ledger, makes the remedies say it, proves it by look-ups, and
 only then answers. Requests that arrive during a round are one round together, so that many changes are one build.
 
 What cannot be written to the ledger did not happen, and is refused. What cannot be brought into the tables is on the
 list and not live: a fault says why, and every few seconds it is tried again.
 
-SECURITY: reads the policy, never main.cf or master.cf; talks to no network; decides nothing, it only refuses.
+SECURITY: reads policy and view, never main.cf or master.cf; talks to nobody but the doors of this machine; decides
+nothing, it only refuses.
 DIAGNOSTICS: each step of a waiver's life is logged, and each fault when it appears and when it is gone.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +24,7 @@ from time import monotonic
 from typing import assert_never
 
 from mailtls.core import mandate
-from mailtls.core.keeperprotocol import Event, Fault, Grant, Health, LiveWaiver, Renew, Reply, Step, Withdraw
+from mailtls.core.keeperprotocol import Event, Grant, Health, LiveWaiver, Renew, Reply, Step, Withdraw
 from mailtls.core.knownlegacy import NOBODY
 from mailtls.core.level import Level
 from mailtls.core.listedpeers import listed_changes, not_served
@@ -30,10 +32,12 @@ from mailtls.core.mandate import Refusal
 from mailtls.core.objection import Bounds, Requester
 from mailtls.core.printable import printable
 from mailtls.core.register import CLOCK, KNOWN_LEGACY, Register, is_from_file
+from mailtls.edge.conntrack import conntrack_ratio
 from mailtls.edge.ledger import Ledger
 from mailtls.edge.standingwill import StandingWill
-from mailtls.errors import PostfixError, StoreError
-from mailtls.service.remedy import CleartextRemedy
+from mailtls.errors import StoreError
+from mailtls.service.faults import Faults
+from mailtls.service.remedies import MENDING, Remedies
 
 LOG = logging.getLogger("mailtls.keeper")
 TICK_S = 5.0  # at most so long until a changed file, or a clock that was set, is noticed
@@ -49,12 +53,11 @@ Change = Grant | Renew | Withdraw
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the keeper works with. `encrypt`: the port-25 service demands TLS."""
+    """What the keeper works with."""
 
     ledger: Ledger
-    remedy: CleartextRemedy
+    remedies: Remedies
     will: StandingWill
-    encrypt: bool = False
 
 
 @dataclass(slots=True)
@@ -76,12 +79,13 @@ class Keeper:
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._fresh: list[Event] = []
         self._committed = 0
-        self._faults: dict[str, Fault] = {}
+        self._faults = Faults()
         self._compared = float("-inf")
         self._since = clock()
         self._news = asyncio.Event()
         self._beat = monotonic()
-        self._adopted: tuple[object, object] = (None, None)
+        self._adopted: tuple[object, ...] = ()
+        means.remedies.watch.changed = self.wake
 
     @property
     def register(self) -> Register:
@@ -91,7 +95,9 @@ class Keeper:
     # --- what is asked -----------------------------------------------------------------------------------------
 
     async def change(self, requester: Requester, request: Change) -> Reply:
-        """Do what is asked, or refuse it; returns when the tables are proved to say it, or cannot be made to."""
+        """Do what is asked, or refuse it; returns when it is proved to be so, or cannot be made so."""
+        if isinstance(request, Grant):
+            await self._means.remedies.ready(request.level)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._jobs.put_nowait(_Job(requester, request, monotonic(), answer))
         return await answer
@@ -114,8 +120,9 @@ class Keeper:
         for waiver in self.register.standing.values():
             counts[waiver.level] += 1
         return Health(
-            since=self._since, waivers=counts, last_event=self._committed, tables=self._means.remedy.tables.names,
-            policy=str(self._means.will.path), faults=tuple(self._faults.values()),
+            since=self._since, waivers=counts, last_event=self._committed, tables=self._means.remedies.names,
+            policy=str(self._means.will.path), faults=self._faults.all(),
+            doors=self._means.remedies.watch.states(), conntrack=conntrack_ratio(),
         )  # fmt: skip
 
     def is_right(self) -> bool:
@@ -128,7 +135,7 @@ class Keeper:
 
     def status_line(self) -> str:
         """Say in one line how the keeper fares."""
-        faults = "; ".join(fault.sentence for fault in self._faults.values())
+        faults = "; ".join(fault.sentence for fault in self._faults.all())
         return f"{len(self.register.standing)} waivers stand{f'; {faults}' if faults else ''}"
 
     # --- rounds ------------------------------------------------------------------------------------------------
@@ -163,13 +170,17 @@ class Keeper:
         return min(TICK_S, max(1.0 if self._in_trouble() else 0.001, left))
 
     def _in_trouble(self) -> bool:
-        return not self._faults.keys().isdisjoint(("tables", "ledger"))
+        return self._faults.has(("ledger", *MENDING))
 
     def _is_due(self) -> bool:
         end = self.register.next_end()
         over = end is not None and end <= self._clock()
-        late = monotonic() - self._compared >= COMPARE_S or self._in_trouble()
-        return over or late or self._means.ledger.stale() or self._means.will.refresh()
+        late = self._is_late() or self._in_trouble()
+        changed = self._means.remedies.refresh(), self._means.will.refresh(), self._means.ledger.stale()
+        return over or late or any(changed)
+
+    def _is_late(self) -> bool:
+        return monotonic() - self._compared >= COMPARE_S
 
     async def round(self, jobs: Iterable[_Job] = ()) -> None:
         """Do one round; also without requests, for what is over and what has changed."""
@@ -196,6 +207,7 @@ class Keeper:
     async def _do(self, jobs: list[_Job]) -> None:
         now = self._clock()
         self._means.will.refresh()
+        self._means.remedies.refresh()
         for waiver in self.register.over(now):
             self._happen(
                 Step.EXPIRED, waiver, CLOCK, f"its time was over at {waiver.until.isoformat(timespec='seconds')}", now
@@ -209,17 +221,17 @@ class Keeper:
         except StoreError as error:
             self._fresh.clear()
             self._refuse(jobs, error)
-            await self._bring_into_tables([], now)
+            await self._bring([], now)
             return
         self._log_what_happened()
-        await self._bring_into_tables(jobs, now)
+        await self._bring(jobs, now)
         self._announce()
         if self._means.ledger.worth_compacting():
             await self._compact()
 
     def _log_what_happened(self) -> None:
-        self._fault("ledger", None)
-        self._fault("ledger_damaged", " ".join(self._means.ledger.damage) or None)
+        self._faults.tell("ledger", None)
+        self._faults.tell("ledger_damaged", " ".join(self._means.ledger.damage) or None)
         for event in self._fresh:
             waiver = event.waiver
             LOG.info(
@@ -239,10 +251,10 @@ class Keeper:
         try:
             await asyncio.to_thread(self._means.ledger.compact)
         except StoreError as error:
-            self._fault("ledger", str(error))
+            self._faults.tell("ledger", str(error))
 
     def _refuse(self, jobs: Iterable[_Job], error: StoreError) -> None:
-        self._fault("ledger", str(error))
+        self._faults.tell("ledger", str(error))
         for job in jobs:
             if job.outcome.ok or job.outcome is UNDONE:
                 job.outcome, job.peers = _refused(str(error)), ()
@@ -263,23 +275,25 @@ class Keeper:
     def _adopt_the_file(self, now: datetime) -> None:
         """Make the list hold the known-legacy entries that stand, and no others."""
         will = self._means.will
-        self._fault("policy", will.fault)
-        if will.will is None or (self._adopted[0] is will.will and self._adopted[1] is self.register):
+        self._faults.tell("policy", will.fault)
+        adopted = (will.will, self.register, self._means.remedies.settings)
+        if will.will is None or (self._adopted and all(map(operator.is_, adopted, self._adopted))):
             return
-        self._adopted = (will.will, self.register)
+        self._adopted = adopted
         known = will.will.known
         for step, waiver in listed_changes(known, self.register, self._bounds(), now):
             self._happen(step, waiver, KNOWN_LEGACY, "", now)
-        self._fault("not_served", not_served(known, self._bounds(), now))
+        self._faults.tell("not_served", not_served(known, self._bounds(), now))
 
     def _bounds(self, *, for_network: bool = False) -> Bounds:
-        will = self._means.will.will
+        will, remedies = self._means.will.will, self._means.remedies
         return Bounds(
             policy=will.policy if will is not None else None,
             known=will.known if will is not None else NOBODY,
-            encrypt=self._means.encrypt,
-            opaque=self._means.remedy.opaque() if for_network else None,
-        )
+            encrypt=remedies.encrypt,
+            opaque=remedies.cleartext.opaque() if for_network else None,
+            served=remedies.served, closed=remedies.closed(), own=remedies.doors.own,
+        )  # fmt: skip
 
     def _judge(self, job: _Job, now: datetime) -> None:
         match job.request:
@@ -330,33 +344,20 @@ class Keeper:
         job.outcome = Reply(waiver=made)
         job.peers = peers if peers is not None else ((made.network,) if made is not None else ())
 
-    # --- what Postfix reads ------------------------------------------------------------------------------------
+    # --- what Postfix and nftables do --------------------------------------------------------------------------
 
-    async def _bring_into_tables(self, jobs: list[_Job], now: datetime) -> None:
-        """Make the tables equal to the list, and prove to each request what it asked for."""
-        asked = tuple(peer for job in jobs for peer in job.peers)
-        try:
-            brought = await asyncio.to_thread(self._means.remedy.bring, self.register.peers(now), asked)
-        except PostfixError as error:
-            self._fault("tables", f"{error}.")
-            return
-        self._fault("tables", None)
-        self._fault("own_tables", brought.fault)
-        self._compared = monotonic()
+    async def _bring(self, jobs: list[_Job], now: datetime) -> None:
+        """Make the remedies equal to the list, and prove to each request what it asked for."""
+        asked, late = tuple(peer for job in jobs for peer in job.peers), self._is_late() or self._in_trouble()
+        brought = await asyncio.to_thread(self._means.remedies.bring, self.register, now, asked, compare=late)
+        for kind, sentence in brought.faults.items():
+            self._faults.tell(kind, sentence)
+        if late and not self._in_trouble():
+            self._compared = monotonic()
         for job in jobs:
             live = bool(job.peers) and brought.unproved.isdisjoint(job.peers)
             spent = (monotonic() - job.arrived) * 1000
             job.outcome = job.outcome.model_copy(update={"live": live, "milliseconds": spent if live else None})
-
-    def _fault(self, kind: str, sentence: str | None) -> None:
-        known = self._faults.get(kind)
-        if sentence is None:
-            if known is not None:
-                del self._faults[kind]
-                LOG.warning("mended: %s", known.sentence)
-        elif known is None or known.sentence != sentence:
-            self._faults[kind] = Fault(kind=kind, sentence=sentence[:500])
-            LOG.error("%s", sentence)
 
 
 def _refused(sentence: str) -> Reply:
