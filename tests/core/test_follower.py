@@ -14,8 +14,11 @@ SUITE = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"
 LONGEST = ".".join(["a" * 60] * 4)  # of a name, RFC 1035
 
 
-def followed(*lines: str, addresses: tuple[bytes, ...] = (b"192.0.2.1",)) -> Follower:
-    found = Follower(16, frozenset(addresses))
+OWN = b"mx1 postfix/smtpd"
+
+
+def followed(*lines: str, addresses: tuple[bytes, ...] = (b"192.0.2.1",), own: bytes = OWN) -> Follower:
+    found = Follower(16, frozenset(addresses), own=own)
     found.follow("".join(f"{line}\n" for line in lines).encode(), 0)
     return found
 
@@ -24,11 +27,16 @@ def rows_of(found: Follower) -> dict[bytes, int]:
     return {key: row[0] for key, row in found.rows.items()}
 
 
-@given(before=st.integers(0, 30), behind=st.integers(0, 30), name=st.sampled_from(["a.example", "unknown", LONGEST]))
-def test_a_line_is_found_wherever_it_stands_in_its_block(before: int, behind: int, name: str) -> None:
+@given(
+    before=st.integers(0, 30),
+    behind=st.integers(0, 30),
+    name=st.sampled_from(["a.example", "unknown", LONGEST]),
+    own=st.sampled_from([OWN, b"mx1 postfix/submission/smtpd", b""]),
+)
+def test_a_line_is_found_wherever_it_stands_in_its_block(before: int, behind: int, name: str, own: bytes) -> None:
     other = f"{HEAD}connect from b.example[192.0.2.2]"
     line = f"{HEAD}Anonymous TLS connection established from {name}[192.0.2.1]: {SUITE}"
-    found = followed(*[other] * before, line, *[other] * behind)
+    found = followed(*[other] * before, line, *[other] * behind, own=own)
     assert rows_of(found) == {
         f"mx1 postfix/smtpd\0TLS connection established from {name}[192.0.2.1]: {SUITE}".encode(): 1
     }
@@ -45,14 +53,55 @@ def test_a_line_is_found_wherever_it_stands_in_its_block(before: int, behind: in
         "disconnect from a.example[192.0.2.1] ehlo=1 quit=1 commands=2",
     ],
 )
-def test_what_is_no_end_of_a_session_of_theirs_is_not_counted(line: str) -> None:
-    assert rows_of(followed(line, line)) == {}
+@pytest.mark.parametrize("own", [OWN, b""])
+def test_what_is_no_end_of_a_session_of_theirs_is_not_counted(line: str, own: bytes) -> None:
+    assert rows_of(followed(line, line, own=own)) == {}
 
 
-def test_words_of_strangers_hide_no_line_of_the_same_block() -> None:
+@pytest.mark.parametrize("own", [OWN, b""])
+def test_words_of_strangers_hide_no_line_of_the_same_block(own: bytes) -> None:
     stranger = f"{HEAD}warning: disconnect from a.example[192.0.2.1] quit=1 commands=1"
     end = f"disconnect from {LONGEST}[192.0.2.1] ehlo=1 quit=1 commands=2"
-    assert rows_of(followed(stranger, f"{HEAD}{end}", stranger)) == {f"mx1 postfix/smtpd\0{end}".encode(): 1}
+    found = followed(stranger, f"{HEAD}{end}", stranger, own=own)
+    assert rows_of(found) == {f"mx1 postfix/smtpd\0{end}".encode(): 1}
+
+
+def test_services_side_by_side_are_all_followed() -> None:
+    text = f"Trusted TLS connection established from a.example[192.0.2.1]: {SUITE}"
+    other = HEAD.replace("postfix/", "postfix/submission/")
+    assert rows_of(followed(HEAD + text, other + text, HEAD + text, other + text)) == {
+        f"mx1 postfix/{tag}\0{text.removeprefix('Trusted ')}".encode(): 2 for tag in ("smtpd", "submission/smtpd")
+    }
+
+
+def test_sessions_of_everybody_are_counted() -> None:
+    texts = [
+        f"TLS connection established from a.example[192.0.2.1]: {SUITE}",
+        f"TLS connection established from b.example[192.0.2.2]: {SUITE}",
+        "disconnect from a.example[192.0.2.1] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        "disconnect from b.example[192.0.2.2] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        "disconnect from a.example[192.0.2.1] ehlo=1 starttls=0/1 commands=1/2",
+        "disconnect from b.example[192.0.2.2] ehlo=1 quit=1 commands=2",
+    ]
+    smtps = "disconnect from b.example[192.0.2.2] ehlo=1 quit=1 commands=2"  # no session without TLS
+    lines = [*(HEAD + text for text in texts), HEAD.replace("postfix/", "postfix/smtps/") + smtps]
+    found = followed(*lines)
+    found.join(*followed(*lines).parcel())
+    assert (found.established, found.ended_tls, found.ended_refused, found.plain) == (4, 4, 2, 2)
+    assert found.suites == {b"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384": 4}
+    assert set(rows_of(found).values()) == {2}
+
+
+def test_rows_are_in_the_order_of_the_log_whoever_read_it_first() -> None:
+    blocks = [f"{HEAD}disconnect from a[192.0.2.1] quit={number} commands=1\n".encode() for number in range(6)]
+    first, second = Follower(16, frozenset([b"192.0.2.1"]), own=OWN), Follower(16, frozenset([b"192.0.2.1"]), own=OWN)
+    for number in (4, 1, 5):
+        first.follow(blocks[number], number)
+    for number in (0, 2, 3):
+        second.follow(blocks[number], number)
+    first.join(*second.parcel())
+    ended = first.lanes()[0][OWN].ended
+    assert [row[1] for row in ended.values()] == list(range(6))
 
 
 def test_sessions_become_rows_of_their_service_and_mails_of_their_client() -> None:

@@ -29,7 +29,9 @@ from mailtls.core.skim import Skim
 REGULAR = (success, plaintext, failure, cut_off, alert_after_success)
 
 
-def skimmed(lines: list[bytes], size: int, cut: int, search: Search = PLAIN) -> tuple[History, Skim]:
+def skimmed(
+    lines: list[bytes], size: int, cut: int, search: Search = PLAIN, own: bytes = b"mx1 postfix/smtpd"
+) -> tuple[History, Skim]:
     """Two passes over two parts, as over the halves of a file."""
     blocks = [b"\n".join(lines[i : i + size]) + b"\n" for i in range(0, len(lines), size)]
     first, second = Skim(16, search), Skim(16, search)
@@ -40,10 +42,11 @@ def skimmed(lines: list[bytes], size: int, cut: int, search: Search = PLAIN) -> 
     wanted: set[bytes] = set()
     for shapes in (*first.lanes.values(), first.logins):
         wanted |= set(Crowd(shapes, CALENDAR).failing())
-    follower = Follower(16, frozenset(wanted), search)
-    for number, block in enumerate(blocks):
-        follower.follow(block, number)
-    first.take(follower)
+    followers = Follower(16, frozenset(wanted), search, own), Follower(16, frozenset(wanted), search, own)
+    for number, block in enumerate(blocks):  # by whoever comes first
+        followers[number * 7 % 3 % 2].follow(block, number)
+    followers[0].join(*followers[1].parcel())
+    first.take(followers[0])
     assembler = Assembler(CALENDAR)
     for session in [s for line in first.odd for s in assembler.feed(line)] + assembler.finish():
         history.record(session)
@@ -75,9 +78,10 @@ def test_every_failure_is_found_however_the_log_is_cut(seed: int, sessions: int,
     assert failures_of(skimmed(lines, 50, cut)[0]) == failures_of(by_lines(lines))
 
 
-def test_followed_peers_have_their_successes_and_mails() -> None:
+@pytest.mark.parametrize("own", [b"mx1 postfix/smtpd", b"mx1 postfix/submission/smtpd", b""])
+def test_followed_peers_have_their_successes_and_mails(own: bytes) -> None:
     lines = log_of(3, 400, (success, plaintext, failure, cut_off))
-    fast, slow = skimmed(lines, 100, 3)[0], by_lines(lines)
+    fast, slow = skimmed(lines, 100, 3, own=own)[0], by_lines(lines)
     failing = {ip for ip, peer in slow.peers.items() if peer.failing and ip.startswith("192.0.2.")}
     assert len(failing) > 10
     for ip in failing:

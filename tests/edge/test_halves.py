@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,7 +71,7 @@ def half_of(path: Path, work: object) -> Half:
 def test_the_second_process_sends_one_thing_after_the_other(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"a\nb\n")
 
-    def work(found: Iterator[bytes]) -> Iterator[object]:
+    def work(found: Iterator[bytes], _: object) -> Iterator[object]:
         yield {b"who": 1}
         yield list(found)
 
@@ -81,10 +82,32 @@ def test_the_second_process_sends_one_thing_after_the_other(tmp_path: Path) -> N
     half.stop()
 
 
+def test_the_second_process_hears_what_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"a\nb\n")
+
+    def work(_: object, hear: Callable[[], Any]) -> Iterator[object]:
+        while (value := hear()) is not None:
+            yield value
+
+    half = half_of(tmp_path / "log", work)
+    for value in (frozenset([b"192.0.2.1"]), b"x" * (1 << 18)):
+        half.tell(value)
+        assert half.receive() == value
+    half.stop()
+
+
+def test_who_is_gone_can_be_told_anything(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"a\n")
+    half = half_of(tmp_path / "log", lambda *_: [])
+    assert half.receive() is None
+    half.tell(b"x" * (1 << 18))
+    half.stop()
+
+
 def test_of_a_second_process_that_dies_there_is_nothing_more(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"a\nb\n")
 
-    def work(_: Iterator[bytes]) -> Iterator[object]:
+    def work(*_: object) -> Iterator[object]:
         yield 1
         os._exit(3)
 
@@ -97,7 +120,7 @@ def test_a_second_process_can_be_stopped_before_it_is_done(tmp_path: Path) -> No
     (tmp_path / "log").write_bytes(b"a\nb\n")
     waiting, never = os.pipe()
 
-    def work(_: Iterator[bytes]) -> Iterator[object]:
+    def work(*_: object) -> Iterator[object]:
         os.read(waiting, 1)
         yield 1
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.core.test_sieve import log_of
 from tests.core.test_skim import REGULAR, failures_of, skimmed
 
-from mailtls.core import follower, marks, skim
+from mailtls.core import marks, sessionlines
 from mailtls.core.search import PLAIN, Search, one_of
 from mailtls.edge import pcre
 from mailtls.edge.fastsearch import fastest
@@ -30,15 +30,17 @@ PIECES = [
 ]  # fmt: skip
 BLOCKS = st.lists(st.sampled_from(PIECES), max_size=60).map(lambda pieces: b"".join(pieces) + b"\n")
 ADDRESSES = one_of([b"192.0.2.1", b"192.0.2.11", b"2001:db8::1", b"192.0.2.2"])
+OWN = sessionlines.own_ends(16, b"mx1 postfix/smtpd"), sessionlines.own_successes(16, b"mx1 postfix/smtpd")
 GATHERED = [
     marks._LOGINS,
-    skim._ESTABLISHED,
-    skim._ENDS,
-    (follower.lines_of(ADDRESSES, 12), b"\0%b\0%b\n"),
-    (follower.sessions_of(16), b"%b\0%b%b\n"),
+    sessionlines.ends(ADDRESSES, OWN[0]),
+    sessionlines.ends(b"(?!)", b"(?!)"),
+    sessionlines.successes(ADDRESSES, OWN[1]),
+    (sessionlines.windows_of(ADDRESSES, OWN, 12), b"\0%b\0%b\n"),
+    (sessionlines.headed(16), b"%b\0%b%b\n"),
     (rb"(?<=(\d))(a)?b", b"<%b$1%b>"),
 ]
-FINDERS = [marks._FAILED, marks._ACCEPT, marks._GREETING, skim._ELSEWHERE]
+FINDERS = [marks._FAILED, marks._ACCEPT, marks._GREETING, sessionlines.ELSEWHERE]
 
 
 @needs_pcre

@@ -34,7 +34,7 @@ def skim(path: Path, most: int, history: History | None = None) -> tuple[History
             history.record(session)
 
     with path.open("rb") as stream:
-        run = Skimming(stream.fileno(), path.stat().st_size, 16, CALENDAR, history, drain, ticks.append)
+        run = Skimming(stream.fileno(), path.stat().st_size, (b"mx1 postfix/smtpd", 16), CALENDAR, history, drain, ticks.append)
         regular = run.run(most)
     history.crowds.extend(run.crowds)
     return history, ticks, regular
@@ -63,14 +63,14 @@ def test_two_processes_find_what_one_finds(log: Path, most: int, share: float, m
 
 
 class Dying:
-    """A second process that dies instead of sending its first, its second thing."""
+    """A second process that dies instead of sending its first, its second, its third thing."""
 
     def __init__(self, after: int) -> None:
         self.after = after
 
     def __call__(self, descriptor: int, places: Any, work: Any) -> halves.Half:
-        def cut_short(found: Iterator[bytes]) -> Iterator[object]:
-            for number, thing in enumerate(work(found)):
+        def cut_short(found: Iterator[bytes], hear: Any) -> Iterator[object]:
+            for number, thing in enumerate(work(found, hear)):
                 if number == self.after:
                     os._exit(1)
                 yield thing
@@ -78,7 +78,7 @@ class Dying:
         return halves.Half(descriptor, places, cut_short)
 
 
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("after", [0, 1, 2])
 def test_what_a_second_process_leaves_undone_is_done(log: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = skim(log, 5)[0]
     on_two(monkeypatch)

@@ -1,11 +1,11 @@
 """The skim: the quick way through a large log, for a report that lists only the peers that fail most.
 
 Two passes over the blocks. The first finds what failed: `SSL_accept error`, OpenSSL's reason behind it, the lines of
-Dovecot, and whatever is odd; it counts successes by version and cipher, and ends of sessions. The second, when it is
-known who is to be listed, follows the successes and plaintext sessions of those peers alone. Nothing is kept of a peer
-that nobody asks for, so memory does not grow with the log.
+Dovecot, and whatever is odd. The second (`follower`), when it is known who is to be listed, counts successes by version
+and cipher and ends of sessions, and follows those of the listed peers alone. Nothing is kept of a peer that nobody
+asks for, so memory does not grow with the log.
 
-`regular` tells between the passes whether the counts fit together: successes without an `established` line
+`regular` tells after both whether the counts fit together: successes without an `established` line
 (smtpd_tls_loglevel = 0), or refused STARTTLS without `SSL_accept error`, need the sieve, which follows every session.
 
 BUGS: as the sieve; and nothing tells that STARTTLS was hidden from a peer.
@@ -25,26 +25,7 @@ from mailtls.core.search import PLAIN, Search
 from mailtls.core.shape import LAST, MAILS, Shapes, Trouble, address_in
 from mailtls.core.sieve import SHAPES
 
-# tls/tls_misc.c:tls_log_summary; tlsproxy names no client before the bracket, its lines are odd ones.
-_ESTABLISHED = (
-    rb"TLS connection established from [^[\n]++\[[^]\n]*+\](?:: |[^\n]*?: )"
-    rb"((?:TLS|SSL)v[\d.]{1,4} with cipher \S{1,80}+)",
-    b"%b\n",
-)
-# smtpd/smtpd.c:smtpd_format_cmd_stats. Most tags end in `x/smtpd`, which is no service in wrapper mode; the first group
-# is there for any other. Then an `s` for STARTTLS, and a `0` where it was refused.
-_USUAL_TAG = rb"|".join(rb"(?<=x/smtpd\[\d{%d}\]: disconnect from )" % digits for digits in (5, 4, 6, 7, 3, 2, 1))
-_CLIENT = rb"[^[\n]++\[[^]\n]*+\]\S*+"
-_WORDS = rb"(?: (?!starttls=)\S++)*"  # no possessive group: Python 3.11.2 gets those wrong (gh-106052)
-_ENDS = (
-    rb"disconnect from (?:" + _USUAL_TAG + rb"|(?<=(\]: )disconnect from ))" + _CLIENT + _WORDS
-    + rb"(?: (s)tarttls=(0(?=/))?)?",
-    b"%b%b%b",
-)  # fmt: skip
-_ELSEWHERE = rb"\]: disconnect from " + _CLIENT + rb"(?!" + _WORDS + rb" starttls=)"
 SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
-SUITES = 10_000
-_X = 0x78  # of `postfix/smtpd[`: most lines have that tag
 PENDING = 50_000
 AROUND = 16  # lines of one process looked at, back and on
 
@@ -72,9 +53,6 @@ class Skim:
         self._failing_lanes: dict[bytes, tuple[Shapes, int]] = {}  # and what one failure there counts
         self._before: deque[bytes] = deque([b""], maxlen=2)
         self._marker = Marker(search)
-        self._established = search.gatherer(*_ESTABLISHED)
-        self._ends = search.gatherer(*_ENDS)
-        self._elsewhere = search.finder(_ELSEWHERE)
 
     def lane(self, host_and_tag: bytes) -> Shapes:
         """The shapes of one tag."""
@@ -90,8 +68,6 @@ class Skim:
         """Take one block of whole lines."""
         number = self.logins.begin_block(block, self.width - 1, self.search)
         self._find_failures(block, number)
-        self._count_successes(block)
-        self._count_ends(block)
         self._before.append(block)
 
     def _find_failures(self, block: bytes, number: int) -> None:
@@ -113,35 +89,6 @@ class Skim:
         while len(self.pending) > PENDING:
             source = next(iter(self.pending))
             self._close(self.pending.pop(source), source[: source.rfind(b"[")])
-
-    def _count_successes(self, block: bytes) -> None:
-        found, suites = self._established(block)
-        self.established += found
-        self.suites.update(suites.split(b"\n"))
-        if len(self.suites) > SUITES:  # no server has so many: a stranger's words
-            self.suites = Counter(dict(self.suites.most_common(SUITES // 2)))
-
-    def _count_ends(self, block: bytes) -> None:
-        """Count ends of sessions of all lanes together."""
-        found, kinds = self._ends(block)
-        with_tls = kinds.count(b"s")
-        refused = kinds.count(b"0")
-        self.ended_tls += with_tls - refused
-        self.ended_refused += refused
-        self.plain += found - with_tls
-        if b"]" in kinds:
-            self.plain -= sum(1 for at in self._elsewhere(block) if not self._may_be_plain(block, at))
-
-    def _may_be_plain(self, block: bytes, at: int) -> bool:
-        """Tell whether an end without STARTTLS is a plaintext session: at a service in wrapper mode it is none."""
-        if block[block.find(b"/smtpd[", at - 16, at) - 1] == _X:
-            return True
-        start = block.rfind(b"\n", 0, at) + 1 + self.width
-        head_end = block.find(b"]: ", start, at + 3)
-        if head_end != at:
-            return False  # a stranger's words
-        tag = block[start : block.find(b"[", start, head_end)].rsplit(b" ", 1)[-1]
-        return Program(tag).service is not Service.SMTPS
 
     def _handshake(self, line: bytes, block: bytes) -> None:
         """A line of `SSL_accept error` or of OpenSSL, of whatever program."""
@@ -260,12 +207,7 @@ class Skim:
         self.stamps.extend(later.stamps)
         self.odd.extend(later.odd)
         self.alerts.extend(later.alerts)
-        self.suites.update(later.suites)
         self.failures += later.failures
-        self.plain += later.plain
-        self.established += later.established
-        self.ended_tls += later.ended_tls
-        self.ended_refused += later.ended_refused
 
     def _close_pending(self) -> None:
         for source, session in self.pending.items():
@@ -273,10 +215,13 @@ class Skim:
         self.pending.clear()
 
     def take(self, follower: Follower) -> None:
-        """Take the sessions of those who were followed.
+        """Take what was counted of all, and the sessions of those who were followed.
 
         Which of a client's successes delivered is not known: its first rows take the mails.
         """
+        self.suites = follower.suites
+        self.plain, self.established = follower.plain, follower.established
+        self.ended_tls, self.ended_refused = follower.ended_tls, follower.ended_refused
         lanes, left = follower.lanes()
         for host_and_tag, shapes in lanes.items():
             self.lane(host_and_tag).join_rows(shapes, 0)

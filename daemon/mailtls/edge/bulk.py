@@ -62,7 +62,7 @@ class Bulk:
             if lane is not None:
                 if self.file.size < LARGE:
                     return False
-                if most is None or not self._skim(stream.fileno(), lane[1], most):
+                if most is None or not self._skim(stream.fileno(), lane, most):
                     self._settle(self._sieve(stream.fileno(), lane), most)
                 self.file.position = self.file.size
                 return True
@@ -88,7 +88,7 @@ class Bulk:
         here, there = part_of(places_of(descriptor, self.file.size), _SHARE)
         other = None
         if there:
-            other = Half(descriptor, there, lambda found: [pack_shapes(_sieved(Sieve(*lane, search), found, None))])
+            other = Half(descriptor, there, lambda found, _: [pack_shapes(_sieved(Sieve(*lane, search), found, None))])
         shapes = _sieved(Sieve(*lane, search), self._ticking(descriptor, here), self.drain)
         if other is not None:
             parcel = other.receive()
@@ -120,9 +120,9 @@ class Bulk:
         worker.shapes.close_all()
         return worker.shapes
 
-    def _skim(self, descriptor: int, width: int, most: int) -> bool:
+    def _skim(self, descriptor: int, lane: tuple[bytes, int], most: int) -> bool:
         skimming = Skimming(
-            descriptor, self.file.size, width, self.calendar, self.history, self.drain,
+            descriptor, self.file.size, lane, self.calendar, self.history, self.drain,
             lambda done: self.tick(int(self.file.size * done)),
         )  # fmt: skip
         if not skimming.run(most):

@@ -1,7 +1,8 @@
 """A large plain file on two processes: where its blocks of whole lines are, and a fork for the second half.
 
 The fork does the same work on its half and sends what came of it through a pipe, by marshal, in one piece or several;
-if it dies, the caller does that half itself. Nothing is shared but the file.
+if it dies, the caller does that half itself. It hears what the caller tells it through another pipe. Nothing is shared
+but the file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from mailtls.edge.logstream import BLOCK
 
@@ -23,6 +24,7 @@ _USUAL_LINE = 1 << 12
 _LENGTH = struct.Struct("=Q")
 
 Place = tuple[int, int]
+Work = Callable[[Iterator[bytes], Callable[[], Any]], Iterable[Any]]
 
 
 def places_of(descriptor: int, size: int) -> list[Place]:
@@ -91,41 +93,58 @@ def whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class Half:
-    """The second process: `work` is given its blocks, and yields what marshal can send."""
+    """The second process: `work` is given its blocks and a way to hear, and yields what marshal can send."""
 
-    def __init__(
-        self, descriptor: int, places: Sequence[Place], work: Callable[[Iterator[bytes]], Iterable[Any]]
-    ) -> None:
+    def __init__(self, descriptor: int, places: Sequence[Place], work: Work) -> None:
         read, write = os.pipe()
+        heard, told = os.pipe()
         self._pid = os.fork()
         if self._pid:
             os.close(write)
-            self._pipe = os.fdopen(read, "rb")
+            os.close(heard)
+            self._pipe, self._orders = os.fdopen(read, "rb"), os.fdopen(told, "wb")
             return
         status = 1
         try:
             os.close(read)
-            with os.fdopen(write, "wb") as pipe:
-                for found in work(blocks(descriptor, places)):
-                    parcel = marshal.dumps(found)
-                    pipe.write(_LENGTH.pack(len(parcel)) + parcel)
-                    pipe.flush()
+            os.close(told)
+            with os.fdopen(write, "wb") as pipe, os.fdopen(heard, "rb") as orders:
+                for found in work(blocks(descriptor, places), lambda: _receive(orders)):
+                    _send(pipe, found)
             status = 0
         finally:
             os._exit(status)  # nothing of the parent is cleaned up here
 
     def receive(self) -> Any:
         """Wait for the next that the second process yields; None if it failed."""
-        head = self._pipe.read(_LENGTH.size)
-        if len(head) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack(head)
-        parcel = self._pipe.read(length)  # whole: marshal asks a file for every byte by itself
-        return marshal.loads(parcel) if len(parcel) == length else None  # noqa: S302  (our own fork wrote it)
+        return _receive(self._pipe)
+
+    def tell(self, value: Any) -> None:
+        """Tell the second process something; if it is gone, `receive` will say so."""
+        with contextlib.suppress(BrokenPipeError):
+            _send(self._orders, value)
 
     def stop(self) -> None:
         """End the second process, whether it is done or not."""
         self._pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+
+
+def _send(pipe: IO[bytes], value: Any) -> None:
+    parcel = marshal.dumps(value)
+    pipe.write(_LENGTH.pack(len(parcel)) + parcel)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> Any:
+    """What was sent; None at the end, and where it is not whole."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    parcel = pipe.read(length)  # whole: marshal asks a file for every byte by itself
+    return marshal.loads(parcel) if len(parcel) == length else None  # noqa: S302  (our own fork wrote it)

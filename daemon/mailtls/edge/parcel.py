@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from mailtls.core.shape import Shapes, Trouble
@@ -14,7 +13,7 @@ _SHAPES = (
     "host_and_tag", "established", "ended", "logins", "troubles", "running", "heads", "broken", "odd", "stamps",
     "read", "understood", "left_out",
 )  # fmt: skip
-_SKIM = ("odd", "alerts", "orphans", "failures", "plain", "established", "ended_tls", "ended_refused")
+_SKIM = ("odd", "alerts", "orphans", "failures")
 
 
 def pack_shapes(shapes: Shapes) -> Parcel:
@@ -36,15 +35,14 @@ def pack_skim(skim: Skim) -> Parcel:
     """Pack what a skim found."""
     pending = [(source, s.pid, s.messages, s.lines, s.stamp) for source, s in skim.pending.items()]
     lanes = {name: pack_shapes(shapes) for name, shapes in skim.lanes.items()}
-    return (*(getattr(skim, name) for name in _SKIM), dict(skim.suites), pending, lanes, pack_shapes(skim.logins))
+    return (*(getattr(skim, name) for name in _SKIM), pending, lanes, pack_shapes(skim.logins))
 
 
 def unpack_skim(skim: Skim, parcel: Parcel) -> Skim:
     """Put what a skim found into an empty one."""
     for name, value in zip(_SKIM, parcel, strict=False):
         setattr(skim, name, value)
-    suites, pending, lanes, logins = parcel[-4:]
-    skim.suites = Counter(suites)
+    pending, lanes, logins = parcel[-3:]
     skim.pending = {source: Trouble(*rest) for source, *rest in pending}
     skim.lanes = {name: unpack_shapes(shapes) for name, shapes in lanes.items()}
     skim.logins = unpack_shapes(logins)
