@@ -1,0 +1,85 @@
+"""mailtls-apply under systemd: edits in place are noticed, changes are taken back, what was interrupted is healed."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+from tests.system.machine import Machine
+
+UNITS = tuple(f"mailtls-{name}" for name in (
+    "recover.service", "examine.path", "examine.service", "guard.path", "guard.service",
+))  # fmt: skip
+MAIN = "/etc/postfix/main.cf"
+METRICS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9811/metrics').read().decode())"
+CHECKPOINT = "/var/lib/mailtls-apply/checkpoint.json"
+
+
+@pytest.fixture
+def set_up(machine: Machine) -> Iterator[Machine]:
+    """A machine with Postfix set up, and as it was afterwards."""
+    machine.script("systemctl start postfix mailtls-examine.path mailtls-guard.path; mailtlsctl setup")
+    yield machine
+    machine.script("mailtlsctl unsetup; systemctl reset-failed 'mailtls*' || :")
+
+
+def faults(machine: Machine) -> dict[str, str]:
+    return {each["kind"]: each["sentence"] for each in machine.control("status")["mailtlsd"]["faults"]}
+
+
+def test_systemd_has_nothing_to_say_of_the_units(machine: Machine) -> None:
+    result = machine.run("systemd-analyze", "verify", "--man=no", *UNITS, check=False)
+    assert (result.stdout + result.stderr, result.returncode) == ("", 0)
+
+
+def test_an_edit_in_place_that_breaks_postfix_is_an_alarm_within_seconds(set_up: Machine) -> None:
+    set_up.until(lambda: "configuration" not in faults(set_up), "a configuration without a fault")
+    set_up.script(f"cp -p {MAIN} /root/main.cf; echo 'smtpd_timeout = abc' >>{MAIN}")
+    set_up.until(lambda: "bad time value or unit: abc" in faults(set_up).get("configuration", ""), "the alarm")
+    assert 'mailtls_server_fault{kind="configuration"} 1.0' in set_up.run("python3", "-c", METRICS).stdout
+    assert "smtpd_timeout = abc" in set_up.says("cat", MAIN), "nothing is touched"
+    back = set_up.run("mailtlsctl", "reload", check=False)
+    assert back.returncode == 4
+    assert "the last good bytes are back" in back.stderr
+    set_up.until(lambda: "configuration" not in faults(set_up), "the end of the alarm")
+    set_up.run("cmp", MAIN, "/root/main.cf")
+
+
+def test_what_mailtlsd_asks_for_is_taken_back_once(set_up: Machine) -> None:
+    before = set_up.says("sha256sum", MAIN)
+    set_up.script("VISUAL=\"sed -i '$ a smtpd_timeout = 299s'\" mailtlsctl edit main.cf")
+    assert set_up.says("sha256sum", MAIN) != before
+    change = json.loads(set_up.says("cat", "/run/mailtls-apply/change.json"))
+    peers = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    request = json.dumps({"change": change["id"], "at": change["at"], "peers": peers})
+    leave = "cat >/run/mailtls/guard.new; mv /run/mailtls/guard.new /run/mailtls/guard.json"
+    set_up.run("sh", "-c", leave, user="mailtls", text=request)
+    set_up.until(lambda: "was taken back" in faults(set_up).get("guard", ""), "the news of it")
+    assert set_up.says("sha256sum", MAIN) == before
+    assert set_up.run("test", "-e", "/run/mailtls/guard.json", check=False).returncode == 1
+    assert set_up.shows("mailtls-guard.service", "Result") == "success"
+
+
+def test_what_was_interrupted_is_taken_back_before_postfix_starts(set_up: Machine) -> None:
+    good = set_up.run("cat", MAIN).stdout.encode()
+    broken = good + b"smtpd_timeout = abc\n"
+    file = {"path": MAIN, "before": b64encode(good).decode(), "after": b64encode(broken).decode()}
+    intent = {
+        "what": "the edit of main.cf", "configuration": "/etc/postfix", "step": "swapping", "files": [file],
+        "sums": [sha256(good).hexdigest()],
+    }  # fmt: skip
+    set_up.run("sh", "-c", f"cat >{CHECKPOINT}", text=json.dumps(intent))
+    set_up.run("sh", "-c", f"cat >{MAIN}", text=broken.decode())
+    set_up.reboot()
+    assert "was taken back" in set_up.journal("mailtls-recover.service")
+    assert set_up.run("cat", MAIN).stdout.encode() == good
+    assert set_up.run("test", "-e", CHECKPOINT, check=False).returncode == 1
+    ended = set_up.shows("mailtls-recover.service", "ExecMainExitTimestampMonotonic")
+    began = set_up.shows("postfix@-.service", "InactiveExitTimestampMonotonic")
+    assert 0 < int(ended) <= int(began)
+    set_up.until(set_up.is_in_touch, "mailtlsd in touch with the keeper")
+    set_up.run("systemctl", "start", "mailtls-recover.service")
+    assert set_up.shows("mailtls-recover.service", "ConditionResult") == "no"
