@@ -37,6 +37,12 @@ def test_a_failing_peer_is_explained_from_line_to_advice() -> None:
     assert places == sorted(places)
 
 
+def test_a_session_at_a_door_is_told_with_the_door() -> None:
+    log = LOG.replace("postfix/smtpd", "postfix/mailtls-legacy/smtpd")
+    page = " ".join(mailtlsctl("explain", "192.0.2.7", "--log", "-", stdin=log).stdout.split())
+    assert "unsupported protocol (peer_too_old), smtpd at door legacy" in page
+
+
 def test_a_peer_that_works_is_said_to_work() -> None:
     page = mailtlsctl("explain", ".example.org", "--log", "-", stdin=LOG).stdout
     assert "Nothing fails for this peer" in page

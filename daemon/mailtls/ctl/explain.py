@@ -27,7 +27,7 @@ from mailtls.ctl.screen import (
     text,
 )
 from mailtls.ctl.whom import read_whom
-from mailtls.ctl.wording import spell
+from mailtls.ctl.wording import spell, where
 
 UNKNOWN_PEER = 1
 SHOWN = 20
@@ -78,7 +78,7 @@ def _peer(peer: ExplainedPeer, view: Screen) -> Iterator[str]:
 
 def _kind(kind: Kind) -> str:
     words = spell(kind)
-    return f"{words}, {kind.service}{since_until(Tally(kind.count, kind.first_seen, kind.last_seen))}"
+    return f"{words}, {where(kind.service, kind.door)}{since_until(Tally(kind.count, kind.first_seen, kind.last_seen))}"
 
 
 def _mail(peer: ExplainedPeer) -> str:

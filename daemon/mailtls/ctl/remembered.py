@@ -21,7 +21,7 @@ from mailtls.ctl.narrowest import choose, without_use
 from mailtls.ctl.proof import MEANINGS, proves
 from mailtls.ctl.screen import QUIET, Screen, figure, heading, listing, plural, text
 from mailtls.ctl.whom import read_whom
-from mailtls.ctl.wording import spell
+from mailtls.ctl.wording import spell, where
 
 UNKNOWN_PEER = 1
 SHOWN = 20  # peers
@@ -96,10 +96,9 @@ def add_up(days: Iterable[DayCount]) -> list[Kind]:
 
 def _kind(kind: Kind) -> str:
     first, last = min(kind.days), max(kind.days)
-    door = "" if kind.door == "strict" else f" at door {kind.door}"
     mails = f", {plural(kind.mails, 'mail')}" if kind.mails else ""
     when = first if first == last else f"{first} to {last}"
-    return f"{spell(kind)}, {kind.service}{door}{mails}; {when}"
+    return f"{spell(kind)}, {where(kind.service, kind.door)}{mails}; {when}"
 
 
 def _evidence(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:

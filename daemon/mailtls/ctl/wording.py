@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mailtls.core.cause import Cause, Outcome
+from mailtls.core.cause import Cause, Door, Outcome
 from mailtls.core.history import FAILED
 
 
@@ -41,3 +41,8 @@ def spell(kind: KindOfSession) -> str:
     if kind.outcome == Outcome.TLS_OK:
         return f"{kind.tls_version or '?'} {kind.cipher or '?'}{note}"
     return f"without STARTTLS{note}"
+
+
+def where(service: str, door: str) -> str:
+    """Spell where sessions came in: the service, and the door where it is not the strict one."""
+    return service if door == Door.STRICT else f"{service} at door {door}"
