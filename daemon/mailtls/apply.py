@@ -24,13 +24,14 @@ from mailtls import __version__
 from mailtls.config import read_config
 from mailtls.core.printable import printable
 from mailtls.ctl import INTERRUPTED, edit, output, reload, setup, status_of
-from mailtls.ctl.applying import Asked, site_of, workplace_of
+from mailtls.ctl.applying import Asked, DoorOptions, room_of, site_of, workplace_of
 from mailtls.edge.noticeboard import NoticeBoard
-from mailtls.errors import MailtlsError
+from mailtls.errors import MailtlsError, RefusedError
 from mailtls.service.applychange import now
 from mailtls.service.applyguard import guard
 from mailtls.service.applyplan import Site
 from mailtls.service.applyrecover import recover
+from mailtls.service.applysetup import drift
 from mailtls.service.applysurvey import survey
 
 USAGE = 2
@@ -61,9 +62,10 @@ def _run(asked: argparse.Namespace) -> int:
     which = Asked(asked.config, asked.config_dir, getattr(asked, "json", False))
     match asked.command:
         case "setup":
-            return setup.setup(asked.service, which, dry_run=asked.dry_run)
+            doors = DoorOptions(asked.doors, asked.self_signed, asked.now)
+            return setup.setup(asked.service, which, doors, dry_run=asked.dry_run)
         case "unsetup":
-            return setup.unsetup(which, dry_run=asked.dry_run)
+            return setup.unsetup(which, dry_run=asked.dry_run, now=asked.now)
         case "edit":
             return edit.edit(asked.file, which, guarded=not asked.no_guard)
         case _:
@@ -79,9 +81,21 @@ def _recover(asked: argparse.Namespace) -> int:
 
 
 def _examine(asked: argparse.Namespace) -> int:
-    found = survey(site_of(asked.config, asked.config_dir), now)
+    found = survey(site_of(asked.config, asked.config_dir), now, _drift(asked))
     _say((*found.faults, *found.drift) or (f"{found.configuration}: nothing would break Postfix",))
     return 0
+
+
+def _drift(asked: argparse.Namespace) -> Callable[[Site], tuple[str, ...]]:
+    """Compare the doors with the service that they are derived from; where that cannot be done, say why."""
+
+    def compare(_: Site) -> tuple[str, ...]:
+        try:
+            return drift(room_of(asked.config, asked.config_dir))
+        except RefusedError as error:
+            return (f"the doors cannot be compared with the service they come from: {error}",)
+
+    return compare
 
 
 def _guard(asked: argparse.Namespace) -> int:
@@ -116,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (("setup", "tell Postfix of the tables of waivers"), ("unsetup", "take that back")):
         command = commands.add_parser(name, help=words)
         command.add_argument("--dry-run", action="store_true", help="print what would change, as a diff")
+        command.add_argument("--now", action="store_true", help="cut the sessions at doors that go")
+    commands.choices["setup"].add_argument("--doors", metavar="LEVELS", help="legacy-rsa, legacy, both, or none")
+    commands.choices["setup"].add_argument("--self-signed", action="store_true", help="make the doors' certificate")
     commands.choices["setup"].add_argument(
         "--service", action="append", default=[], metavar="NAME", help="the service that takes mail, if not port 25"
     )

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, PrivateAttr
 
+from mailtls.core.doorsettings import DoorSettings
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.operatorfile import parse_operator_file
 from mailtls.core.postfixview import PostfixSettings
@@ -79,6 +80,7 @@ class Config(Table):
     users: UserSettings = UserSettings()
     postfix: PostfixSettings = PostfixSettings()
     gateway: GatewaySettings = GatewaySettings()
+    doors: DoorSettings = DoorSettings()
     quiet: Annotated[bool, Field(strict=True)] = False
     """Log only what needs a person."""
     _section: PostfixSettings | None = PrivateAttr(default=None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mailtls.config import Places, read_config
 from mailtls.core.keeperprotocol import Message
+from mailtls.core.level import Level
 from mailtls.ctl import REFUSED, output
 from mailtls.ctl.screen import Screen
 from mailtls.edge.credentials import gid_of
@@ -22,10 +23,14 @@ from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import SUFFIX, PostTables
 from mailtls.edge.reloadpace import LEAST_S
 from mailtls.errors import ConfigError, PostfixError, RefusedError
+from mailtls.service.applydoors import DOORS, DoorWishes
 from mailtls.service.applyplan import Site
 from mailtls.service.applysetup import SetupRoom
 
 WORKPLACE = "/var/lib/mailtls-apply"
+OWN_CERTIFICATES = "/etc/mailtls/doors"
+LEAVING_S = 120.0
+"""So long the sessions at a door that goes may take; a mail rarely takes longer."""
 PATIENCE_S = 90.0
 """So long another transaction is waited for; one takes some seconds."""
 
@@ -61,7 +66,7 @@ def carry_out(command: str, asked: Asked, work: Callable[[], ChangePage]) -> int
     else:
         view = Screen()
         output.write((page.diff,) if page.diff else ())
-        output.write(f"{view.prose(note)}\n" for note in page.notes)
+        output.write(view.prose(note) for note in page.notes)
     if page.refused is None:
         return 0
     output.complain(page.refused)
@@ -73,15 +78,50 @@ def site_of(config: str | None, directory: str | None) -> Site:
     return _site(read_config(config).places, directory)
 
 
-def room_of(config: str | None, directory: str | None, services: Iterable[str] = ()) -> SetupRoom:
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """What the commands say of doors.
+
+    `levels`: those that are wanted, separated by commas, or `none`; None: as before. `now`: cut who is there.
+    """
+
+    levels: str | None = None
+    self_signed: bool = False
+    now: bool = False
+
+    def wishes(self, places: Places) -> DoorWishes:
+        """Read them. Raises ConfigError."""
+        return DoorWishes(
+            _levels(self.levels), places.config.doors.ports, places.under(OWN_CERTIFICATES), places.root,
+            self_signed=self.self_signed,
+        )  # fmt: skip
+
+
+def _levels(written: str | None) -> tuple[Level, ...] | None:
+    if written is None:
+        return None
+    words = [word for word in written.replace(",", " ").split() if word]
+    known = [level.value for level in DOORS]
+    if words != ["none"] and (not words or not set(words) <= set(known)):
+        raise ConfigError(f"--doors {written}: doors are {' and '.join(known)}; name them with a comma, or write none")
+    return tuple(level for level in DOORS if level.value in words)
+
+
+def room_of(
+    config: str | None, directory: str | None, services: Iterable[str] = (), doors: DoorOptions | None = None
+) -> SetupRoom:
     """Find all that setup works with. Raises ConfigError, RefusedError, PostfixError."""
+    doors = doors or DoorOptions()
     places = read_config(config).places
     site = _site(places, directory)
     kind = _table_type(site, places.config.postfix.table_type)
     tables = PostTables(site.configuration / "mailtls", places.root, kind, Postmap(site.workplace / "postmap"))
     named = _under_root(site.configuration, places.root)
     record = site.workplace / "setup.json"
-    return SetupRoom(site, tables, places.postfix_view, record, named, tuple(services))
+    return SetupRoom(
+        site, tables, places.postfix_view, record, named, tuple(services), doors.wishes(places),
+        0.0 if doors.now else LEAVING_S,
+    )  # fmt: skip
 
 
 def workplace_of(config: str | None) -> Path:

@@ -31,36 +31,58 @@ Service = Annotated[
     list[str] | None,
     typer.Option("--service", metavar="NAME", help="The service that takes mail from outside, if not port 25."),
 ]
+Doors = Annotated[
+    str | None,
+    typer.Option("--doors", metavar="LEVELS", help="legacy-rsa and legacy, with a comma, or none; else what differs."),
+]
+SelfSigned = Annotated[
+    bool, typer.Option("--self-signed", help="Make an RSA certificate for the doors that nobody vouches for.")
+]
+Now = Annotated[bool, typer.Option("--now", help="Cut the sessions at doors that go; else they are waited for.")]
 
 
 def setup(
     service: Service = None,
+    doors: Doors = None,
+    self_signed: SelfSigned = False,
+    now: Now = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     config: ConfigFile = None,
     directory: Directory = None,
 ) -> int:
-    """Tell Postfix of the tables of waivers.
+    """Tell Postfix of the tables of waivers, and make doors for known peers.
 
     On the service of port 25 only, in one transaction: tried before Postfix hears of it, compared port by port
     afterwards, taken back where anything is not as it was. Done twice it changes nothing. Needs root. Exit status 4
     where it is refused or was taken back.
 
+    A door is that service once more, at a port that only waived peers are sent to, with an RSA certificate beside
+    the ECDSA one (legacy-rsa), or also as low as TLS 1.0 (legacy). It is made where it takes more than the service
+    itself.
+
     \b
     Examples:
       mailtlsctl setup --dry-run
       mailtlsctl setup
+      mailtlsctl setup --doors legacy-rsa
+      mailtlsctl setup --doors none
       mailtlsctl setup --config-dir /etc/postfix-mx
       mailtlsctl setup --service 192.0.2.1:smtp
     """
-    from mailtls.ctl.applying import Asked
+    from mailtls.ctl.applying import Asked, DoorOptions
     from mailtls.ctl.setup import setup as run
 
-    return run(service or (), Asked(config, directory, as_json), dry_run=dry_run)
+    wanted = DoorOptions(doors, self_signed, now)
+    return run(service or (), Asked(config, directory, as_json), wanted, dry_run=dry_run)
 
 
 def unsetup(
-    dry_run: DryRun = False, as_json: Json = False, config: ConfigFile = None, directory: Directory = None
+    now: Now = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    directory: Directory = None,
 ) -> int:
     """Take back what setup told Postfix.
 
@@ -75,7 +97,7 @@ def unsetup(
     from mailtls.ctl.applying import Asked
     from mailtls.ctl.setup import unsetup as run
 
-    return run(Asked(config, directory, as_json), dry_run=dry_run)
+    return run(Asked(config, directory, as_json), dry_run=dry_run, now=now)
 
 
 def edit(

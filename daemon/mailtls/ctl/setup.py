@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailtls.ctl.applying import Asked, ChangePage, carry_out, room_of
+from mailtls.ctl.applying import Asked, ChangePage, DoorOptions, carry_out, room_of
 from mailtls.service.applysetup import Change, plan_setup, plan_unsetup
 from mailtls.service.applysetup import setup as carry_out_setup
 from mailtls.service.applysetup import unsetup as carry_out_unsetup
 
 
-def setup(services: Sequence[str], asked: Asked, *, dry_run: bool) -> int:
+def setup(services: Sequence[str], asked: Asked, doors: DoorOptions | None = None, *, dry_run: bool) -> int:
     """Set Postfix up, or print what would change. Raises ConfigError."""
 
     def work() -> ChangePage:
-        room = room_of(asked.config, asked.directory, services)
+        room = room_of(asked.config, asked.directory, services, doors)
         if dry_run:
             return _shown("setup", plan_setup(room))
         return ChangePage(command="setup", notes=carry_out_setup(room).notes or ("Postfix is set up.",))
@@ -22,11 +22,11 @@ def setup(services: Sequence[str], asked: Asked, *, dry_run: bool) -> int:
     return carry_out("setup", asked, work)
 
 
-def unsetup(asked: Asked, *, dry_run: bool) -> int:
+def unsetup(asked: Asked, *, dry_run: bool, now: bool = False) -> int:
     """Take it all back, or print what would change. Raises ConfigError."""
 
     def work() -> ChangePage:
-        room = room_of(asked.config, asked.directory)
+        room = room_of(asked.config, asked.directory, doors=DoorOptions(now=now))
         if dry_run:
             return _shown("unsetup", plan_unsetup(room))
         notes = carry_out_unsetup(room).notes

@@ -66,6 +66,7 @@ class Record(BaseModel):
     tables: tuple[str, str]
     insertions: tuple[tuple[str, str, str, bool], ...]
     doors: tuple[tuple[str, str], ...] = ()
+    services: tuple[str, ...] = ()
     levels: tuple[Level, ...] | None = None
     """The doors that the operator named; None: whatever differs from strict."""
 
@@ -153,7 +154,7 @@ def drift(room: SetupRoom) -> tuple[str, ...]:
     if record is None or not record.doors:
         return ()
     text = _master_bytes(room.site.configuration / "master.cf").decode("utf-8", "surrogateescape")
-    doors = plan_setup(room).doors
+    doors = plan_setup(replace(room, services=record.services, doors=replace(room.doors, levels=None))).doors
     wanted = {door.key: door.text for door in doors.made} if doors is not None else {}
     master = parse_master_cf(text)
     return tuple(
@@ -376,7 +377,7 @@ def _record_bytes(
     rows = tuple((each.service, each.parameter, each.words, each.whole) for each in insertions)
     record = Record(
         configuration=str(room.site.configuration), tables=room.tables.names, insertions=rows,
-        doors=tuple((each.key, each.words) for each in doors), levels=wishes.levels,
+        doors=tuple((each.key, each.words) for each in doors), levels=wishes.levels, services=room.services,
     )  # fmt: skip
     return record.model_dump_json(indent=1).encode("utf-8", "surrogatepass") + b"\n"
 
