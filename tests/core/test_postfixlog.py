@@ -317,6 +317,7 @@ def test_the_tag_tells_the_service(tag: str) -> None:
         ("postfix/mailtls-legacy/smtpd", Door.LEGACY),
         ("postfix/mailtls-legacy-rsa/smtpd", Door.LEGACY_RSA),
         ("postfix/mailtls-sslv3/smtpd", Door.SSLV3),
+        ("mailtls-sslv3/tlsproxy", Door.SSLV3),
         ("mailtls-legacy/smtpd", Door.LEGACY),
         ("postfix/legacy/smtpd", Door.STRICT),
         ("postfix/mailtls-legacyx/smtpd", Door.STRICT),

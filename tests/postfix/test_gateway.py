@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -144,6 +145,29 @@ def test_whoever_needs_no_gateway_fails_in_openssls_words(common: House, handsha
         client.secure(handshake)
     assert common.says(re.escape(reason))
     assert common.says(r"TLS handshake failed for service=smtpd peer=\[127\.0\.9\.20\]:\d+")
+
+
+def test_mailtlsctl_reads_what_the_gateway_says(common: House, tmp_path: Path) -> None:
+    with common.call("127.0.9.30") as client:
+        client.secure(tlslite(SSLV3, SSLV3, ("rc4",)))
+    with common.call("127.0.9.30") as client, pytest.raises(HandshakeFailed):
+        client.secure(openssl(TLSVersion.TLSv1_3))
+    assert common.says(r"(DISCONNECT \[127\.0\.9\.30\](.|\n)*){2}")
+    log = tmp_path / "mail.log"
+    header = "Nov 21 00:00:00 mx mailtls-sslv3/tlsproxy[7]: "
+    log.write_text("".join(f"{header}{line}\n" for line in common.log.read_text().splitlines()))
+    asked = [sys.executable, "-m", "mailtls.ctl", "report", "--format", "json", log]
+    report = json.loads(subprocess.run(asked, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout)
+    found = {
+        (each["service"], each["door"], each["outcome"], each["tls_version"], each["cause"])
+        for each in report["verdicts"]
+        if each["peer_ip"] == "127.0.9.30"
+    }
+    assert found == {
+        ("smtpd", "sslv3", "tls_ok", "SSLv3", "none"),
+        ("smtpd", "sslv3", "tls_failed", None, "peer_too_old"),
+    }
+    assert report["lines"]["unknown"] == 0
 
 
 def test_commands_behind_starttls_end_the_session(common: House) -> None:

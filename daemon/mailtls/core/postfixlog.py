@@ -69,7 +69,8 @@ class Program:
     """What a tag stands for: the program, and the service and door that its name tells.
 
     Postfix tags lines `syslog_name/process` (global/mail_task.c); operators put the master.cf service into
-    syslog_name (`postfix/submission`), several times over if they like.
+    syslog_name (`postfix/submission`), several times over if they like. The gateway speaks as tlsproxy does
+    (service/gateway.py), and serves those who come to smtpd.
     """
 
     __slots__ = ("door", "name", "service")
@@ -77,8 +78,8 @@ class Program:
     def __init__(self, tag: bytes) -> None:
         parts = tag.split(b"/")
         self.name = parts[-1]
-        self.service = _service(tag.lower(), self.name)
         self.door = _door(parts)
+        self.service = _service(tag.lower(), self.name if self.door is not Door.SSLV3 else b"")
 
 
 def _service(tag: bytes, name: bytes) -> Service:
