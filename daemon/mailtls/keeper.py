@@ -1,6 +1,6 @@
 """mailtls-keeper: the program. Wires the keeper together, and runs it, or does one of its short errands.
 
-    mailtls-keeper                   serve, in the foreground, until SIGTERM; SIGHUP looks at all files at once
+    mailtls-keeper                   serve, in the foreground, until SIGTERM; SIGHUP looks at files and doors at once
     mailtls-keeper --expire-once     end what is over, and mend the tables, whether a keeper runs or not
     mailtls-keeper --ensure-tables   before Postfix starts: make an empty valid table where one is missing
 
@@ -138,7 +138,7 @@ async def _serve(config: Config) -> int:
     assert main_task is not None  # noqa: S101 - inside asyncio.run
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, main_task.cancel)
-    loop.add_signal_handler(signal.SIGHUP, keeper.wake)
+    loop.add_signal_handler(signal.SIGHUP, keeper.look_again)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(keeper.run())

@@ -21,6 +21,10 @@ class TablePair:
     hosts: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[tuple[str, str], ...] = ()
 
+    def __contains__(self, peer: object) -> bool:
+        """Tell whether there is an entry for exactly this address or network."""
+        return peer in self.hosts or any(network == peer for network, _ in self.networks)
+
     def answer_for(self, ip: str) -> str | None:
         """Give what a look-up through both answers for this address; None: nothing."""
         found = self.hosts.get(ip)

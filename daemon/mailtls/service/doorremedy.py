@@ -80,9 +80,9 @@ class DoorRemedy:
         *, compare: bool,
     ) -> DoorsBrought:  # fmt: skip
         """Let in who is waived, as far as the doors are open, and prove it for `asked`."""
-        asked = asked if self.levels else ()
         wanted = self._wanted(register, now, is_open)
         tables = {level: self._table(register, level, now) for level in self.levels}
+        asked = [peer for peer in asked if any(peer in table for table in tables.values())]
         try:
             for level, pair in self._pairs.items():
                 pair.put(tables[level])
@@ -143,7 +143,8 @@ class DoorRemedy:
         unproved = {peer for peer in asked if not self._is_led(wanted, peer, holds)}
         keys = {key: peer for peer in asked for key in _keys(peer)}
         for level, pair in self._pairs.items():
-            differing = pair.differing(tables[level], keys) if keys else set()
+            let_in = [key for key in keys if tables[level].answer_for(key) is not None]
+            differing = pair.differing(tables[level], let_in) if let_in else set()
             unproved |= {keys[key] for key in differing}
         return frozenset(unproved)
 

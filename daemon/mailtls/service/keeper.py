@@ -148,8 +148,13 @@ class Keeper:
             if jobs or self._is_due():
                 await self.round(jobs)
 
+    def look_again(self) -> None:
+        """Look at files and doors now: a person said so."""
+        self._means.remedies.watch.wake()
+        self.wake()
+
     def wake(self) -> None:
-        """Look at files and clock now: somebody said that they have changed."""
+        """Look at files, clock and nftables now: somebody said that they have changed."""
         self._compared = float("-inf")
         self._jobs.put_nowait(None)
 

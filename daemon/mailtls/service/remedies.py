@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
@@ -25,6 +25,9 @@ from mailtls.service.remedy import CleartextRemedy
 LOG = logging.getLogger("mailtls.keeper")
 FULL = 0.8
 """Share of the table of connections above which the operator is warned."""
+
+LATELY = timedelta(minutes=10)
+"""Waivers that ended so long ago are still asked for by those who repeat their request."""
 
 MENDING = ("tables", "door_tables", "nftables")
 """Kinds of faults that are tried again every second."""
@@ -108,10 +111,12 @@ class Remedies:
         doors, view = self.doors, self.view
         unproved: frozenset[str] = frozenset()
         faults: dict[str, str | None] = {"view": view.fault, "doors": self.watch.alarm()}
+        waived = register.peers(now, Level.CLEARTEXT)
+        concerned = {*waived, *register.ended_since(now - LATELY, Level.CLEARTEXT)}.intersection(asked)
         try:
-            hidden = self.cleartext.bring(register.peers(now, Level.CLEARTEXT), tuple(asked))
+            hidden = self.cleartext.bring(waived, tuple(concerned))
         except PostfixError as error:
-            unproved = frozenset(asked)
+            unproved = frozenset(concerned)
             faults["tables"] = f"{error}."
         else:
             unproved = hidden.unproved
