@@ -1,7 +1,8 @@
 """A booted Debian for one test: systemd, Postfix and rsyslog of Debian's packages, and mailtls as an operator installs it.
 
 What is written to its disk goes to memory and is gone with it. It has a network of its own, with a loopback and
-nothing else. The programs are those of the checkout, on the packages that the tests themselves run on.
+nothing else. What scripts/install needs is there: on Debian 13 in packages of Debian; elsewhere the packages that the tests
+themselves run on are lent to it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.system.tree import NoTreeError, on_a_copy
+from tests.system.tree import NoTreeError, has_packages, on_a_copy
 
 CHECKOUT = Path(__file__).parent.parent.parent
 SOURCE = "/usr/src/mailtls"
@@ -30,13 +31,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
-PROGRAMS = {"mailtlsd": "mailtls.daemon", "mailtls-keeper": "mailtls.keeper", "mailtlsctl": "mailtls.ctl"}
-PROGRAM = """#!/usr/bin/python3
-import sys
-sys.path[:0] = {paths!r}
-from {module} import main
-sys.exit(main())
-"""
+LENT = "/opt/packages"
 
 
 class Machine:
@@ -50,14 +45,15 @@ class Machine:
     # --- commands --------------------------------------------------------------------------------------------
 
     def run(
-        self, *command: str, check: bool = True, text: str | None = None, user: str | None = None
+        self, *command: str, check: bool = True, text: str | None = None, user: str | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine, as root or as a user with his groups; fails the test with its words."""
         whole = ["nsenter", "-t", str(self._init), "-a", "env", "-i", *(f"{k}={v}" for k, v in ENVIRONMENT.items())]
         if user is not None:
             whole += ["setpriv", f"--reuid={user}", "--regid=nogroup", "--init-groups"]
         result = subprocess.run(
-            [*whole, *command], capture_output=True, text=True, check=False, timeout=PATIENCE_S, input=text or ""
+            [*whole, *command], capture_output=True, text=True, check=False, timeout=patience_s, input=text or ""
         )
         if check:
             assert result.returncode == 0, f"{' '.join(command)}: {result.returncode}\n{result.stdout}{result.stderr}"
@@ -170,8 +166,8 @@ class Machine:
 def booted(tree: Path) -> Iterator[Machine]:
     """Boot a machine with the checkout at /usr/src/mailtls, and the packages of the tests beside it."""
     with tempfile.TemporaryDirectory(prefix="mailtls-system-") as scratch:
-        source = Path(scratch, "source")
-        binds = [f"--bind-ro={source}:{SOURCE}", *_fill(source)]
+        source = _filled(Path(scratch, "source"))
+        binds = [f"--bind-ro={source}:{SOURCE}", *([] if has_packages(tree) else _lend(Path(scratch)))]
         disk, console = Path(scratch, "disk"), Path(scratch, "console")
         disk.mkdir()
         command = on_a_copy(tree, disk, *binds, "--private-network", "--console=pipe", "-b")
@@ -185,22 +181,25 @@ def booted(tree: Path) -> Iterator[Machine]:
             machine.end()
 
 
-def _fill(source: Path) -> list[str]:
-    """Copy what the machine gets, readable by everybody in it; give the options for the packages below it."""
+def _filled(source: Path) -> Path:
+    """Copy what the machine gets, readable by everybody in it."""
     source.mkdir()
-    for name in ("daemon", "policies", "systemd", "docs"):
+    for name in ("daemon", "policies", "systemd", "docs", "scripts"):
         shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(CHECKOUT / "pyproject.toml", source)
+    subprocess.run(["chmod", "-R", "go=rX,u+rw", str(source)], check=True)
+    source.parent.chmod(0o755)
+    return source
+
+
+def _lend(scratch: Path) -> list[str]:
+    """Give the options by which the machine's own Python finds the packages of this one."""
     packages = [
         path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages") and path.is_dir()
     ]
-    places = [f"/opt/packages/{number}" for number in range(len(packages))]
-    (source / "bin").mkdir()
-    for name, module in PROGRAMS.items():
-        program = source / "bin" / name
-        program.write_text(PROGRAM.format(paths=[f"{SOURCE}/daemon", *places], module=module), "utf-8")
-        program.chmod(0o755)
-    beside = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(source / "daemon")], check=True, env=beside)
-    subprocess.run(["chmod", "-R", "go=rX,u+rw", str(source)], check=True)
-    source.parent.chmod(0o755)
-    return [f"--bind-ro={package.resolve()}:{place}" for package, place in zip(packages, places, strict=True)]
+    places = [f"{LENT}/{number}" for number in range(len(packages))]
+    names = scratch / "lent.pth"
+    names.write_text("\n".join(places) + "\n", "utf-8")
+    target = f"/usr/local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/dist-packages/lent.pth"
+    binds = [f"--bind-ro={package.resolve()}:{place}" for package, place in zip(packages, places, strict=True)]
+    return [*binds, f"--bind-ro={names}:{target}"]

@@ -1,7 +1,7 @@
 """docs/setup.md as an operator follows it: its boxes, run as printed.
 
-A box is marked `sh` and a word for when it applies: none for everybody, `postscreen` in place of the box before it,
-`undo`, `undo-postscreen`; `by-hand` needs a network or names a person, and is not run.
+A box is marked `sh` and a word for when it applies: none for everybody, `undo`, `purge` in its place; `by-hand` names a
+person, and is not run.
 """
 
 from __future__ import annotations

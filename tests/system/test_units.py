@@ -8,7 +8,9 @@ import pytest
 from tests.system.machine import Machine
 
 DAEMON, KEEPER = "mailtlsd.service", "mailtls-keeper.service"
-UNITS = (DAEMON, KEEPER, "mailtls-expire.service", "mailtls-expire.timer", "mailtls-tables.service")
+MOST_EXPOSED = {DAEMON: 1.5, KEEPER: 3.0, "mailtls-tables.service": 3.0, "mailtls-expire.service": 3.0}
+"""As `systemd-analyze security` counts, of 10; the others change Postfix's configuration, and start Postfix's programs."""
+MOST_EXPOSED_OTHERS = 4.0
 STOPS_WITHIN_S = 5.0
 NOBODYS = "192.0.2.7"
 HOSTS = "lmdb:/etc/postfix/mailtls/discard"
@@ -25,10 +27,39 @@ def looked_up(machine: Machine, peer: str = NOBODYS) -> str:
 # --- the files ---------------------------------------------------------------------------------------------------
 
 
+def units(machine: Machine) -> list[str]:
+    """The files of all units that were installed."""
+    return machine.script("ls /usr/local/lib/systemd/system/mailtls*").split()
+
+
 def test_systemd_has_nothing_to_say_of_the_units(machine: Machine) -> None:
-    result = machine.run("systemd-analyze", "verify", "--man=no", *UNITS, check=False)
+    assert len(units(machine)) > len(MOST_EXPOSED)
+    result = machine.run("systemd-analyze", "verify", "--man=no", *units(machine), check=False)
     assert result.stdout + result.stderr == ""
     assert result.returncode == 0
+
+
+def test_the_manual_page_that_a_unit_names_is_there(machine: Machine) -> None:
+    named = {machine.shows(path.rpartition("/")[2], "Documentation").strip('"') for path in units(machine)}
+    assert "man:mailtlsctl(1)" in named
+    for page in named:
+        name, section = page.removeprefix("man:").removesuffix(")").split("(")
+        assert machine.exists(f"/usr/local/share/man/man{section}/{name}.{section}")
+
+
+def test_none_may_do_more_than_it_must(machine: Machine) -> None:
+    exposed = {path: most_exposed(path) for path in units(machine) if path.endswith(".service")}
+    assert {path for path, most in exposed.items() if not is_below(machine, path, most)} == set()
+    assert not is_below(machine, next(iter(exposed)), 0.1), "systemd counts"
+
+
+def most_exposed(path: str) -> float:
+    return MOST_EXPOSED.get(path.rpartition("/")[2], MOST_EXPOSED_OTHERS)
+
+
+def is_below(machine: Machine, path: str, most: float) -> bool:
+    command = ("systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={10 * most:.0f}", path)
+    return machine.run(*command, check=False).returncode == 0
 
 
 def test_everything_belongs_to_whom_it_must(machine: Machine) -> None:

@@ -1,7 +1,8 @@
 """A Debian to boot: made once with debootstrap, kept where scripts/test keeps what it made, never written to again.
 
-It is of the release that this machine runs, so that the packages that were installed for the tests fit its Python.
-The mirror is the one that this machine's apt uses.
+By default it is of the release that this machine runs, so that the packages that were installed for the tests fit its
+Python. Debian 13 can be booted on Debian 12 as well: it has in packages all that mailtls runs on. The mirror is the one
+that this machine's apt uses.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = "ca-certificates,dbus,python3,rsyslog,systemd,systemd-sysv"
+PACKAGES = "ca-certificates,dbus,iproute2,nftables,python3,python3-venv,rsyslog,systemd,systemd-sysv"
 LATER = "openssl postfix postfix-lmdb ssl-cert"  # need debconf's answers, and a machine that starts nothing
-INSTALL = f"""
+PYTHON = {  # what scripts/install asks for, where Debian has it
+    "trixie": "python3-pydantic python3-typer python3-rich python3-sqlalchemy python3-greenlet python3-aiosqlite"
+    " python3-prometheus-client",
+}
+INSTALL = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 echo 'postfix postfix/main_mailer_type select Internet Site' | debconf-set-selections
 echo 'postfix postfix/mailname string mx.example.test' | debconf-set-selections
-apt-get -q -y --no-install-recommends install {LATER}
+apt-get -q -y --no-install-recommends install $later
 postconf -e smtpd_tls_security_level=may \\
     smtpd_tls_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem smtpd_tls_key_file=/etc/ssl/private/ssl-cert-snakeoil.key
 apt-get clean
@@ -43,24 +48,53 @@ class NoTreeError(Exception):
     """No Debian can be made or booted here; the text says why."""
 
 
-def debian_tree() -> Path:
-    """Give a tree that can be booted, made where it is missing. Raises NoTreeError."""
+def debian_tree(wanted: str | None = None) -> Path:
+    """Give a tree of this suite, or of this machine's own, that can be booted; it is made where it is missing.
+
+    Raises NoTreeError.
+    """
     if os.geteuid() != 0:
         raise NoTreeError("only root boots machines")
     for program, package in {"systemd-nspawn": "systemd-container", "setpriv": "util-linux"}.items():
         if shutil.which(program) is None:
             raise NoTreeError(f"{program} is not installed (Debian package {package})")
-    suite = _release().get("VERSION_CODENAME", "")
-    if _release().get("ID") != "debian" or not suite:
+    own = own_suite()
+    if not own:
         raise NoTreeError("this machine is no Debian")
-    place = _cache() / f"system-{suite}-{hashlib.sha256(f'{PACKAGES} {LATER} {INSTALL}'.encode()).hexdigest()[:12]}"
+    suite = wanted or own
+    place = place_of(suite)
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_name(f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "complete").exists():
             _make(place, suite)
-    _try(place / "tree")
+    _try(place / "tree", same_python=suite not in PYTHON)
     return place / "tree"
+
+
+def is_made(suite: str) -> bool:
+    """Tell whether a tree of this suite was made before."""
+    return (place_of(suite) / "complete").exists()
+
+
+def place_of(suite: str) -> Path:
+    """Where a tree of this suite is kept: another list of packages makes another tree."""
+    key = hashlib.sha256(f"{PACKAGES} {_later(suite)} {INSTALL}".encode()).hexdigest()[:12]
+    return _cache() / f"system-{suite}-{key}"
+
+
+def has_packages(tree: Path) -> bool:
+    """Tell whether all that mailtls runs on is there in packages of Debian."""
+    return (tree / "usr/lib/python3/dist-packages/pydantic").exists()
+
+
+def own_suite() -> str:
+    """The release that this machine runs; empty where it is no Debian."""
+    return _release().get("VERSION_CODENAME", "") if _release().get("ID") == "debian" else ""
+
+
+def _later(suite: str) -> str:
+    return f"{LATER} {PYTHON.get(suite, '')}".strip()
 
 
 def on_a_copy(tree: Path, disk: Path, *options: str) -> list[str]:
@@ -92,13 +126,15 @@ def _make(place: Path, suite: str) -> None:
     for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
         if Path("/", name).exists():
             shutil.copyfile(Path("/", name), tree / name)
-    _done([*NSPAWN, "-D", str(tree), "sh", "-c", INSTALL], place / "log")
+    _done([*NSPAWN, "-D", str(tree), "sh", "-c", f"later='{_later(suite)}'\n{INSTALL}"], place / "log")
     (place / "complete").touch()
 
 
-def _try(tree: Path) -> None:
-    """See whether a machine with this Python can be entered here."""
-    version = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+def _try(tree: Path, *, same_python: bool) -> None:
+    """See whether a machine can be entered here, with this Python where the tests' own packages are lent to it."""
+    version = "" if not same_python else (
+        f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    )
     with tempfile.TemporaryDirectory(prefix="mailtls-trial-") as scratch:
         disk = Path(scratch, "disk")
         disk.mkdir()
