@@ -47,6 +47,13 @@ def test_on_stock_debian_nobody_is_let_in_by_a_door_that_takes_nothing_more() ->
     assert "the strict door takes TLS 1.0 by itself" in decision.reasons[0]
 
 
+def test_a_peer_in_mynetworks_is_not_sent_to_a_door_that_would_take_relaying_from_it() -> None:
+    view = PostfixSettings(strict=HARD, doors=BOTH, own_networks=("192.0.2.0/24",))
+    (decision,) = decided(FAILS, view)
+    assert words([decision]) == ["advise no_door"]
+    assert "its address is in mynetworks (192.0.2.0/24)" in decision.reasons[0]
+
+
 def test_what_asks_for_sslv3_is_refused_by_the_floor_as_before() -> None:
     fails = [failed(minute, 0x18C) for minute in (0, 5, 10)]
     assert words(decided(fails, HARDENED)) == ["advise floor"]

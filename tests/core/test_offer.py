@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailtls.core.cause import Cause
 from mailtls.core.level import NEEDS, Level, need_of
-from mailtls.core.offer import DOORS, beyond, in_vain, need_here, offered, would_be_taken
+from mailtls.core.offer import DOORS, beyond, in_vain, need_here, need_of_peer, offered, would_be_taken
 from mailtls.core.postfixview import Doorway, Offering, PostfixSettings
 from mailtls.core.protocollist import VERSIONS
 from mailtls.core.suite import KeyType
@@ -108,6 +108,18 @@ def test_every_reason_is_half_a_sentence(cause: Cause, strict: Offering) -> None
     for number in (None, 0x102, 0x0C1, 0x076):
         why = need_here(cause, number, PostfixSettings(strict=strict)).why
         assert why[0].islower() and not why.endswith(".")
+
+
+OWN = ("127.0.0.0/8", "192.0.2.0/24", "2001:db8::/32", "not a network")
+
+
+@pytest.mark.parametrize(("ip", "own"), [("192.0.2.7", True), ("198.51.100.1", False), ("2001:db8::7", True)])
+def test_an_address_in_mynetworks_gets_no_door(ip: str, own: bool) -> None:
+    view = PostfixSettings(strict=HARD_ECDSA, doors=BOTH, own_networks=OWN)
+    need = need_of_peer(Cause.NO_SHARED_CIPHER, 0x0C1, view, ip)
+    assert need.levels == ((SSLV3, CLEARTEXT) if own else (LEGACY_RSA, LEGACY, SSLV3, CLEARTEXT))
+    assert ("is in mynetworks" in need.why) is own
+    assert need_of_peer(Cause.TIMEOUT, None, view, ip) == need_of(Cause.TIMEOUT, None)
 
 
 VAIN = [

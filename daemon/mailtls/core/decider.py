@@ -26,7 +26,7 @@ from mailtls.core.duration import say_duration
 from mailtls.core.judgement import Case, judge
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level, need_of, reason_number
-from mailtls.core.offer import need_here
+from mailtls.core.offer import need_of_peer
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -210,7 +210,7 @@ class Decider:
             conduct=conduct,
             cause=kind[0],
             series=series,
-            need=need_here(*kind, self._view),
+            need=need_of_peer(*kind, self._view, ip),
             entry=self._known.by_name(conduct.name, at),
             at=at,
             standing=self._waivers.automatic(),

@@ -21,7 +21,7 @@ from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level
-from mailtls.core.offer import need_here
+from mailtls.core.offer import need_of_peer
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -238,7 +238,7 @@ class LiveDecider(Decider):
             at=series.last,
             cause=kind[0],
             reasons=ruling.reasons,
-            level=ruling.level or next(iter(need_here(*kind, self._view).levels), None),
+            level=ruling.level or next(iter(need_of_peer(*kind, self._view, ip).levels), None),
             evidence=tuple(conduct.evidence),
             alternatives=ruling.alternatives,
         )

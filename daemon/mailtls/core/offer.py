@@ -13,7 +13,9 @@ BUGS: what the operator changed since `setup` looked is not known here; `mailtls
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -21,6 +23,7 @@ from mailtls.core.cause import Cause
 from mailtls.core.level import Level, Need, need_of
 from mailtls.core.postfixview import Offering, PostfixSettings
 from mailtls.core.protocollist import DEFAULT_FLOOR, VERSIONS
+from mailtls.core.rule import Network
 from mailtls.core.suite import KeyType, key_type_of
 
 DOORS = (Level.LEGACY_RSA, Level.LEGACY)
@@ -49,6 +52,34 @@ def need_here(cause: Cause, number: int | None, view: PostfixSettings | None) ->
     if any(level in DOORS for level in levels):
         return replace(need, levels=levels, vain=vain)
     return replace(need, levels=levels, vain=vain, why=_why_not(cause, number, strict))
+
+
+def need_of_peer(cause: Cause, number: int | None, view: PostfixSettings | None, ip: str) -> Need:
+    """Say the same of one address: one in mynetworks gets no door, which would take from it what it has there."""
+    need = need_here(cause, number, view)
+    own = _own_network(view.own_networks, ip) if view is not None else None
+    doors = tuple(level for level in need.levels if level in DOORS)
+    if own is None or not doors:
+        return need
+    why = f"{need.why}, but its address is in mynetworks ({own}), and a door would take relaying from it"
+    rest = tuple(level for level in need.levels if level not in DOORS)
+    return replace(need, levels=rest, vain=(*need.vain, *doors), why=why)
+
+
+def _own_network(networks: tuple[str, ...], ip: str) -> str | None:
+    """Give the network of mynetworks that holds this address."""
+    address = ipaddress.ip_address(ip)
+    return next((str(network) for network in _parsed(networks) if address in network), None)
+
+
+@lru_cache(maxsize=8)
+def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    """Read the networks; what is none is passed over, and is the keeper's to refuse."""
+    found: list[Network] = []
+    for text in networks:
+        with suppress(ValueError):
+            found.append(ipaddress.ip_network(text, strict=False))
+    return tuple(found)
 
 
 def offered(level: Level, view: PostfixSettings) -> Offering:
@@ -81,7 +112,11 @@ def in_vain(level: Level, view: PostfixSettings) -> str | None:
     """Say why a waiver to this level would give nobody anything, whatever it fails for; None where it may."""
     if view.strict is None or level not in DOORS:
         return None
-    if beyond(offered(level, view), view.strict) != Offering():
+    door = offered(level, view)
+    # legacy-rsa has the strict protocols and suites by its definition: only the certificate can differ
+    by_name = level is Level.LEGACY_RSA and KeyType.RSA in view.strict.certificates
+    known = bool(door.ciphers and view.strict.ciphers)
+    if not by_name and (not known or beyond(door, view.strict) != Offering()):
         return None
     takes = f"TLS from {_spelled(view.strict)} on, with {_certificates(view.strict)}"
     return f"the strict door takes {takes}, and the {level} door would take nothing more"
