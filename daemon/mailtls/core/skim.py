@@ -27,6 +27,7 @@ from mailtls.core.sieve import SHAPES
 
 SUITE = re.compile(rb": ((?:TLS|SSL)v[\d.]{1,4}) with cipher (\S{1,80})")
 PENDING = 50_000
+BEGINNING = 4  # blocks in which the reason of a failure may stand that the part of the log before this one ended with
 AROUND = 16  # lines of one process looked at, back and on
 
 
@@ -132,7 +133,10 @@ class Skim:
 
     def _reason_alone(self, source: bytes, text: bytes, line: bytes, block: bytes) -> None:
         """OpenSSL's error without a failed handshake: a further one of the same failure, an alert behind a success, or
-        one whose beginning stands in the part of the log before this one."""
+        one whose beginning stands in the part of the log before this one. Nothing is searched for any other, for there
+        are thousands: clients that close without saying so."""
+        if b" alert " not in text and len(self.stamps) > BEGINNING:
+            return
         at = block.find(line)
         before = block.rfind(source + b"]: ", 0, at)
         if before >= 0 and block.startswith(b"warning: TLS library problem", before + len(source) + 3):
