@@ -55,6 +55,12 @@ LEGACY = ServerProfile(OPENSSL_VERSIONS, _LEGACY_CIPHERS, (_RSA,))
 
 Doors = Mapping[Way, ServerProfile]
 
+STOCK: Doors = {
+    Way.STRICT: replace(LEGACY, keys=(_RSA, ServerKey(SigningKey.ECDSA))),
+    Way.SSLV3: GATEWAY,
+}
+"""The doors of Debian's Postfix as it comes, with both kinds of certificates; its strict door is as low as any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -274,6 +274,32 @@ def watch(
     return run(as_json=as_json, config=config)
 
 
+@app.command()
+def hello(
+    file: Annotated[str, typer.Argument(metavar="FILE.pcap", hidden=True)],
+    port: Annotated[
+        list[int] | None,
+        typer.Option("--port", min=1, max=65535, metavar="PORT", help="Instead of 25, 465 and 587; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Say what clients offer in captured packets.
+
+    And which doors would take them, and the narrowest of these. FILE is what tcpdump or dumpcap wrote, pcap or
+    pcapng, or - for standard input. Needs no daemon and no root. Exit status 0 whenever the file could be read.
+
+    \b
+    Examples:
+      tcpdump -i any -c 2000 -w mail.pcap tcp port 25
+      mailtlsctl hello mail.pcap
+      mailtlsctl hello --json mail.pcap | jq '.hellos[] | select(.narrowest != "strict") | .peer_ip'
+    """
+    from mailtls.ctl.hello import hello as run
+
+    return run(file, ports=port or (), as_json=as_json, config=config)
+
+
 @app.command("allow-legacy")
 def allow_legacy(
     peer: PeerArgument,
