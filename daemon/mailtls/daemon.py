@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +27,7 @@ from mailtls.core.printable import printable
 from mailtls.edge.follow import Follower
 from mailtls.edge.journal import JournalFollower
 from mailtls.edge.keepersocket import KeeperSocket
+from mailtls.edge.loglines import begin_logging
 from mailtls.edge.noticeboard import OF_APPLY, NoticeBoard
 from mailtls.edge.policyfile import Will, read_will
 from mailtls.edge.sdnotify import Notifier
@@ -269,23 +269,6 @@ def _run(main_task: Callable[[], Awaitable[None]]) -> None:
         runner.run(main_task())  # type: ignore[arg-type]
 
 
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class _Lines(logging.Formatter):
-    """One line a message; under systemd with its priority in front (sd-daemon(3))."""
-
-    def __init__(self, *, prefixed: bool) -> None:
-        super().__init__("%(message)s" if prefixed else "mailtlsd: %(levelname)s: %(message)s")
-        self._prefixed = prefixed
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = printable(super().format(record), 2000)
-        return f"<{_PRIORITIES.get(record.levelno, 5)}>{text}" if self._prefixed else text
-
-
 def _begin_logging(config: Config, *, debug: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines(prefixed="JOURNAL_STREAM" in os.environ))
-    logging.basicConfig(level=logging.WARNING if config.quiet and not debug else logging.INFO, handlers=[handler])
+    begin_logging("mailtlsd", logging.WARNING if config.quiet and not debug else logging.INFO)
     logging.getLogger("mailtls").setLevel(logging.DEBUG if debug else logging.NOTSET)

@@ -27,6 +27,7 @@ from mailtls.core.postfixview import PostfixSettings
 from mailtls.edge.credentials import requester
 from mailtls.edge.keeperlistener import own_socket, passed_socket
 from mailtls.edge.ledger import Ledger
+from mailtls.edge.loglines import NOTICE, PRIORITIES, begin_logging
 from mailtls.edge.nftables import Nftables, removals
 from mailtls.edge.owntables import OwnTables
 from mailtls.edge.postmap import Postmap
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; give its exit status."""
     asked = _parser().parse_args(arguments)
     os.umask(0o022)
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    # What the errand of every minute does is noticed, although its unit keeps everyday information from the journal.
+    begin_logging("mailtls-keeper", info=NOTICE if asked.expire_once else PRIORITIES[logging.INFO])
     try:
         config = read_config(asked.config)
         if asked.ensure_tables:
