@@ -1,6 +1,7 @@
 """PEM files as Postfix reads them: keys and certificates one after the other, and of what kind a public key is.
 
-Block borders as RFC 7468 has them; anything between the blocks is a comment.
+Block borders as RFC 7468 has them; anything between the blocks is a comment. A key that is encrypted the old way, with
+headers inside (RFC 1421), is none: Postfix cannot read it without somebody to type.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from mailtls.core.suite import KeyType
 
-BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n([A-Za-z0-9+/=\s,:-]{1,100000}?)-----END \1-----")
+BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n([A-Za-z0-9+/=\s,:]{1,100000})-----END \1-----")
 LARGEST = 256 * 1024
 """Characters of a file that are looked at; no chain is larger."""
 # AlgorithmIdentifier's object identifiers in DER (RFC 3279 2.3.1, 2.3.5): rsaEncryption and id-ecPublicKey.
