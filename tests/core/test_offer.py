@@ -140,7 +140,7 @@ def test_a_waiver_that_would_give_nobody_anything_is_known(strict: Offering | No
 
 def test_the_sentence_of_stock_debian_names_what_the_strict_door_takes() -> None:
     assert in_vain(LEGACY, PostfixSettings(strict=STOCK)) == (
-        "the strict door takes TLS from TLS 1.0 on, with an RSA certificate, and the legacy door would take nothing more"
+        "the strict door takes TLS 1.0 and later, with an RSA certificate, and the legacy door would take nothing more"
     )
 
 

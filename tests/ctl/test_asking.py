@@ -84,7 +84,7 @@ def test_status_tells_the_doors_whether_they_serve_and_what_they_take(world: Wor
     ("view", "words"),
     [
         (PostfixSettings(), "none; setup has not looked"),
-        (PostfixSettings(strict=STOCK), "none; the strict door takes TLS from TLS 1.0 on"),
+        (PostfixSettings(strict=STOCK), "none; the strict door takes TLS 1.0 and later"),
         (PostfixSettings(strict=HARD), "none; to make them: mailtlsctl setup"),
     ],
 )

@@ -50,7 +50,7 @@ UNSHARED = {"cause": Cause.NO_SHARED_CIPHER, "reason": "no shared cipher"}
 NO_GROUP = {"cause": Cause.NO_SHARED_GROUP_OR_SIGALG, "reason": "no suitable signature algorithm"}
 HERE: list[tuple[dict[str, Any] | None, PostfixSettings, Level | None, str]] = [
     (None, PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, "no failed handshake of it is known"),
-    (None, PostfixSettings(strict=STOCK), None, "the strict door takes TLS from TLS 1.0 on"),
+    (None, PostfixSettings(strict=STOCK), None, "the strict door takes TLS 1.0 and later"),
     ({}, PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, "reason 0x102"),
     ({}, PostfixSettings(strict=STOCK), None, "only cleartext lets it in: the strict door takes TLS 1.0 by itself"),
     (UNSHARED, PostfixSettings(strict=HARD_ECDSA, doors=BOTH), Level.LEGACY_RSA, "name a deeper one"),

@@ -118,7 +118,7 @@ def in_vain(level: Level, view: PostfixSettings) -> str | None:
     known = bool(door.ciphers and view.strict.ciphers)
     if not by_name and (not known or beyond(door, view.strict) != Offering()):
         return None
-    takes = f"TLS from {_spelled(view.strict)} on, with {_certificates(view.strict)}"
+    takes = f"{_spelled(view.strict)} and later, with {_certificates(view.strict)}"
     return f"the strict door takes {takes}, and the {level} door would take nothing more"
 
 

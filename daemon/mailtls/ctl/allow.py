@@ -73,7 +73,7 @@ def allow(wish: Wish) -> int:
     view = places.config.postfix
     choice = Choice(wish.level, "") if wish.level is not None else _chosen(whom, places)
     if choice.level is None:
-        return _refuse(whom, f"{choice.why}; {_instead(whom)}", as_json=wish.as_json)
+        return _refuse(whom, f"{choice.why}; {_instead(whom, choice)}", as_json=wish.as_json)
     if (why_not := without_use(choice.level, view)) is not None:
         return _refuse(whom, why_not, as_json=wish.as_json)
     grant = Grant(
@@ -124,11 +124,13 @@ def _chosen(whom: Whom, places: Places) -> Choice:
         why = "Level legacy was taken, because mailtlsd could not be asked what this peer needs."
         output.complain(f"{error}; what it knows of {whom.spelled} was not considered")
         vain = in_vain(Level.LEGACY, places.config.postfix)
-        return Choice(Level.LEGACY, why) if vain is None else Choice(None, vain)
+        return Choice(Level.LEGACY, why) if vain is None else Choice(None, vain, known=False)
     return choose((known.peer for known in answer.explained or ()), places.config.postfix)
 
 
-def _instead(whom: Whom) -> str:
+def _instead(whom: Whom, choice: Choice) -> str:
+    if not choice.known:
+        return f"what is known of it says mailtlsctl explain {whom.asked}"
     return f"if you want it all the same, name the level: mailtlsctl allow-legacy {whom.network} --level cleartext"
 
 

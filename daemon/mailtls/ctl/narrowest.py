@@ -21,10 +21,11 @@ LOOK_AGAIN = "if Postfix was changed since setup looked, let it look again: mail
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The level that was chosen, None for none; and why, in one sentence."""
+    """The level that was chosen, None for none; and why, in one sentence. `known`: a failure of the peer is."""
 
     level: Level | None
     why: str
+    known: bool = True
 
 
 def choose(peers: Iterable[KnownPeer], view: PostfixSettings) -> Choice:
@@ -55,8 +56,8 @@ def _unknown(view: PostfixSettings) -> Choice:
     nothing = "no failed handshake of it is known"
     vain = in_vain(Level.LEGACY, view)
     if vain is not None:
-        return Choice(None, f"{nothing}, and a door would not help: {vain}")
-    return Choice(Level.LEGACY, f"Level legacy was taken, because {nothing}.")
+        return Choice(None, f"{nothing}, and a door would not help: {vain}", known=False)
+    return Choice(Level.LEGACY, f"Level legacy was taken, because {nothing}.", known=False)
 
 
 def _need(cause: Cause, reason: str | None, view: PostfixSettings) -> Need:
