@@ -13,13 +13,18 @@ MAPS = "smtpd_discard_ehlo_keyword_address_maps"
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """One edit; `main` is added to main.cf, `options` to the port-25 service, `entry` to master.cf."""
+    """One edit; `main` is added to main.cf, `options` to the port-25 service, `entry` to master.cf.
+
+    `{answers}`, `{silent}`: sockets where somebody says TEMP to every question, or nothing.
+    """
 
     name: str
     says: str
     main: str = ""
     options: str = ""
     entry: str = ""
+    patience_s: float = 20.0
+    """How long the trial waits for an answer (doorprobe)."""
 
 
 def _table(name: str, value: str, says: str) -> Breakage:
@@ -40,14 +45,27 @@ TABLES = (
     _table("fail:", "fail:x", "421 4.3.0"),
     _table("type that does not exist", "nosuch:x", "unsupported dictionary type"),
     _table("no type", "{directory}/none", 'expecting "type:name" form'),
+    _table("lmdb that is corrupt", "lmdb:{directory}/corrupt", "lmdb:"),
+    _table("hash that is missing", "hash:{directory}/none", "hash:"),
+    _table("socketmap that is in trouble", "socketmap:unix:{answers}:d", "socketmap server temporary error"),
+    Breakage(
+        "table: socketmap that says nothing", "there is no greeting: it took longer than 2 s",
+        options=f"-o {MAPS}=socketmap:unix:{{silent}}:d", patience_s=2.0,
+    ),
+    Breakage(
+        "table: tcp without a server", "connect to TCP map 127.0.0.1:1: Connection refused",
+        options=f"-o {MAPS}=tcp:127.0.0.1:1", patience_s=2.0,
+    ),
+    _table("dead member of a pipe", "pipemap:{{static:x,cidr:{directory}/none}}", "421 4.3.0"),
     _table("dead member of a union", "unionmap:{{static:x,cidr:{directory}/none}}", "421 4.3.0"),
-)
+)  # fmt: skip
 
 SETTINGS = (
     Breakage("main: junk", "missing '=' after attribute name", main="this is junk"),
     Breakage("main: unknown parameter", "unused parameter: nosuch_parameter", main="nosuch_parameter = x"),
     Breakage("main: bad time", "bad time value or unit: abc", main="smtpd_timeout = abc"),
     Breakage("main: bad boolean", "bad boolean configuration", main="smtpd_tls_received_header = maybe"),
+    Breakage("main: bad number", "bad numerical configuration", main="smtpd_hard_error_limit = many"),
     Breakage("main: bad number for all", "bad numerical configuration", main="default_process_limit = many"),
     Breakage("main: unbalanced braces", "macro processing error", main="smtpd_banner = ${{x"),
     Breakage("main: recursion", "macro", main="smtpd_banner = $smtpd_banner"),
@@ -57,7 +75,11 @@ SETTINGS = (
     Breakage("main: twice", "overriding earlier entry", main="smtpd_timeout = 30s\nsmtpd_timeout = 31s"),
     Breakage("main: queue directory", "queue_directory would change", main="queue_directory = {directory}/elsewhere"),
     Breakage("main: interfaces", "nosuch.invalid", main="inet_interfaces = nosuch.invalid"),
+    Breakage("main: protocols", "ipv5", main="inet_protocols = ipv5"),
+    Breakage("main: certificate, also where TLS comes first", "error opening chain file", main="smtpd_tls_chain_files = {directory}/none.pem"),
+    Breakage("main: a blank in a protocol list", "today's senders would not get in", main="smtpd_tls_protocols = >= TLSv1"),
     Breakage("main: owner", "mail_owner", main="mail_owner = nosuchuser"),
+    Breakage("master: twice", "bad time value or unit: abc", entry="{first} inet n - n - - smtpd -o smtpd_timeout=abc"),
     Breakage("master: too few fields", "", entry="127.0.0.1:1 inet n -"),
     Breakage("master: bad type", "", entry="x inett n - n - - smtpd"),
     Breakage("master: bad flag", "", entry="127.0.0.1:1 inet n - q - - smtpd"),
@@ -82,6 +104,7 @@ POSTSCREEN = (
     ),
 )
 
+_PAIR = "smtpd_tls_chain_files= -o smtpd_tls_cert_file"
 TLS = (
     _tls("unknown protocol", "smtpd_tls_protocols=TLSv9", "Invalid TLS protocol list"),
     _tls("protocol misspelled", "smtpd_tls_protocols=>=TLSv1.0", "Invalid TLS protocol list"),
@@ -92,7 +115,20 @@ TLS = (
     _tls("certificate empty", "smtpd_tls_chain_files={directory}/empty.lmdb", "disabling TLS support"),
     _tls("no certificate", "smtpd_tls_chain_files=", "No server certs available"),
     _tls("CA file", "smtpd_tls_CAfile={directory}/none.pem", "cannot load Certification Authority data"),
+    _tls("junk as protocols", "smtpd_tls_protocols=junk", "Invalid TLS protocol list"),
+    _tls("protocols where TLS is a must", "smtpd_tls_security_level=encrypt -o smtpd_tls_mandatory_protocols=TLSv9", "Invalid TLS protocol list"),
+    _tls("key not first", "smtpd_tls_chain_files={directory}/wrong.pem", "key not first"),
+    _tls("certificate file missing", f"{_PAIR}={{directory}}/none.pem", "none.pem: No such file or directory"),
+    _tls("key file missing", f"{_PAIR}={{directory}}/rsa.crt -o smtpd_tls_key_file={{directory}}/none.key", "disabling TLS support"),
+    _tls("key of another", f"{_PAIR}={{directory}}/rsa.crt -o smtpd_tls_key_file={{directory}}/other.key", "disabling TLS support"),
+    Breakage(
+        "tls: key with a passphrase", "there is no greeting: it took longer than 2 s",
+        options=f"-o {_PAIR}={{directory}}/rsa.crt -o smtpd_tls_key_file={{directory}}/locked.key", patience_s=2.0,
+    ),
+    _tls("one pair of two", f"{_PAIR}={{directory}}/none.pem -o smtpd_tls_eccert_file={{directory}}/ecdsa.pem", "none.pem: No such file or directory"),
+    _tls("certificate none", f"{_PAIR}=none", "the TLS handshake after STARTTLS fails"),
+    _tls("configuration of OpenSSL", "tls_config_file={directory}/none.cnf", "disabling TLS support"),
     _tls("fingerprint digest", "smtpd_tls_fingerprint_digest=foo", "disabling TLS support"),
-)
+)  # fmt: skip
 
 ALL = (*TABLES, *SETTINGS, *POSTSCREEN, *TLS)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import socketserver
+import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from mailtls.edge import doorprobe
 from mailtls.errors import RefusedError
 from mailtls.service.applychange import carry_out
 from mailtls.service.applyplan import FileChange, Order, Site
@@ -36,7 +41,9 @@ def scene() -> Iterator[Scene]:
         other.bind(("127.0.0.1", 0))
         other.listen()
         (postfix.directory / "empty.lmdb").touch()
-        (postfix.directory / "twice").write_text("127.0.5.1 starttls\n127.0.5.1 starttls\n")
+        lay_out(postfix.directory)
+        stack.enter_context(answering(postfix.directory / "answers", b"12:TEMP trouble,"))
+        stack.enter_context(answering(postfix.directory / "silent", b""))
         stream = stack.enter_context(mail_flowing(postfix))
         yield Scene(postfix, site_of(postfix), stream, other.getsockname()[1])
         stack.close()
@@ -44,12 +51,46 @@ def scene() -> Iterator[Scene]:
         assert stream.delivered > len(ALL)
 
 
+def lay_out(directory: Path) -> None:
+    """Make the files that the rows name."""
+    (directory / "twice").write_text("127.0.5.1 starttls\n127.0.5.1 starttls\n")
+    (directory / "corrupt.lmdb").write_bytes(b"this is no database\n" * 1000)
+    (directory / "wrong.pem").write_text((directory / "rsa.crt").read_text() + (directory / "rsa.key").read_text())
+    for words in (
+        ["openssl", "genrsa", "-out", "other.key", "2048"],
+        ["openssl", "rsa", "-in", "rsa.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key"],
+    ):
+        subprocess.run(words, check=True, capture_output=True, cwd=directory)
+
+
+@contextmanager
+def answering(path: Path, reply: bytes) -> Iterator[None]:
+    """Be a socketmap server that says one thing to every question, or nothing."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(4096):
+                self.request.sendall(reply)
+
+    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+        server.daemon_threads = True
+        path.chmod(0o777)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield
+        server.shutdown()
+
+
 def broken(scene: Scene, breakage: Breakage) -> Order:
     """Make the edit of a row."""
     name = "main.cf" if breakage.main else "master.cf"
     path = scene.postfix.configuration / name
     old = path.read_text()
-    values = {"directory": scene.postfix.directory, "taken": scene.taken}
+    directory, first = scene.postfix.directory, f"{scene.postfix.address}:{scene.postfix.ports['smtp']}"
+    values = {
+        "directory": directory, "taken": scene.taken, "first": first,
+        "answers": directory / "answers", "silent": directory / "silent",
+    }  # fmt: skip
     if breakage.options:
         first, _, rest = old.partition("\n")
         new = f"{first}\n  {breakage.options.format(**values)}\n{rest}"
@@ -59,7 +100,10 @@ def broken(scene: Scene, breakage: Breakage) -> Order:
 
 
 @pytest.mark.parametrize("breakage", ALL, ids=lambda each: each.name)
-def test_a_broken_edit_is_refused_and_nothing_changes(scene: Scene, breakage: Breakage) -> None:
+def test_a_broken_edit_is_refused_and_nothing_changes(
+    scene: Scene, breakage: Breakage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorprobe, "PATIENCE_S", breakage.patience_s)
     order = broken(scene, breakage)
     master = (scene.postfix.directory / "queue/pid/master.pid").read_text()
     with pytest.raises(RefusedError, match="nothing was changed") as refusal:
@@ -70,4 +114,13 @@ def test_a_broken_edit_is_refused_and_nothing_changes(scene: Scene, breakage: Br
     for change in order.changes:
         assert change.path.read_bytes() == change.old
     assert (scene.postfix.directory / "queue/pid/master.pid").read_text() == master
+    assert scene.stream.failures == []
+
+
+@pytest.mark.parametrize("left", [b"", b"# nothing but a comment\n"])
+def test_a_master_cf_without_what_mail_needs_is_refused(scene: Scene, left: bytes) -> None:
+    path = scene.postfix.configuration / "master.cf"
+    order = Order("the edit of master.cf", (FileChange(path, path.read_bytes(), left),))
+    with pytest.raises(RefusedError, match="service qmgr would be gone"):
+        carry_out(order, scene.site)
     assert scene.stream.failures == []

@@ -28,6 +28,10 @@ BASICS = (
 FIXED = ("queue_directory", "daemon_directory", "data_directory", "mail_owner")
 """What a running Postfix cannot change by a reload."""
 SERVERS = ("smtpd", "postscreen")
+NEEDED = ("cleanup", "qmgr", "rewrite")
+"""Without these no mail gets any further; Postfix starts and greets all the same."""
+OLD = ("SSLv3 ", "TLSv1 ", "TLSv1.1 ")
+"""How a connection reads that today's senders refuse."""
 PLAIN_DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 
 
@@ -183,9 +187,20 @@ def objections(
     """
     known = (*present.complaints, *present.reading.warnings) if present else staged.reading.warnings
     said = [each for each in (*staged.complaints, *staged.reading.warnings) if each not in known]
+    said += _missing(present, staged)
     if not staged.complaints:
         said += [why for each in endpoints(staged) if each not in listens and (why := bind_fault(each))]
     return (*said, *gathered(_trial_objections(present, staged, live)))
+
+
+def _missing(present: Examined | None, staged: Examined) -> Iterator[str]:
+    for name in NEEDED:
+        if not _has(staged, name) and (present is None or _has(present, name)):
+            yield f"service {name} would be gone, and without it no mail gets any further"
+
+
+def _has(examined: Examined, name: str) -> bool:
+    return any(service.name == name and service.kind != "inet" for service in examined.master.effective)
 
 
 def _trial_objections(
@@ -197,3 +212,9 @@ def _trial_objections(
         if fault and (before is None or before.fault != fault):
             said = f" (Postfix says: {'; '.join(trial.words)})" if trial.words else ""
             yield key, f"{fault}{said}"
+        elif before is not None and _is_too_old(trial.sighting) and before.secured and not _is_too_old(before):
+            yield key, f"today's senders would not get in: the best that it offers would be {trial.sighting.secured}"
+
+
+def _is_too_old(sighting: Sighting) -> bool:
+    return sighting.secured.startswith(OLD)
