@@ -40,6 +40,15 @@ def skim(path: Path, most: int, history: History | None = None) -> tuple[History
     return history, ticks, regular
 
 
+def lines_in(path: Path) -> int:
+    with path.open("rb") as stream:
+        run = Skimming(
+            stream.fileno(), path.stat().st_size, (b"mx1 postfix/smtpd", 16), CALENDAR, History(), len, lambda _: None
+        )
+        assert run.run(3)
+    return run.read
+
+
 def facts(history: History) -> tuple[Any, ...]:
     """All but the lines of evidence, which are fewer of a session that the middle of the file goes through, and the times
     of failures beyond the first, of which each part keeps so many."""
@@ -101,6 +110,17 @@ def test_of_an_irregular_log_nothing_is_recorded(log: Path, monkeypatch: pytest.
     history, _, regular = skim(log, 5)
     assert not regular
     assert (history.peers, history.crowds, history.failing_unlisted) == ({}, [], 0)
+
+
+@pytest.mark.parametrize("quickly", [True, False])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_all_lines_are_counted(log: Path, quickly: bool, end: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = log.read_bytes().rstrip(b"\n") + end
+    log.write_bytes(text)
+    monkeypatch.setattr(skimming, "counts_lines_quickly", lambda: quickly)
+    assert lines_in(log) == text.count(b"\n") + (end == b"")
+    monkeypatch.setenv("PATH", "")
+    assert lines_in(log) == text.count(b"\n") + (end == b"")
 
 
 def test_the_progress_only_grows(log: Path) -> None:

@@ -6,8 +6,9 @@ pass it does not matter who reads what: each process takes the next piece of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from typing import Any
 
@@ -16,10 +17,12 @@ from mailtls.core.crowd import Crowd, Successes
 from mailtls.core.follower import Follower
 from mailtls.core.history import Crowd as HistoryCrowd
 from mailtls.core.history import History
+from mailtls.core.search import PLAIN, Search
 from mailtls.core.skim import Skim
 from mailtls.core.stamp import Calendar
-from mailtls.edge.fastsearch import fastest
+from mailtls.edge.fastsearch import counts_lines_quickly, fastest
 from mailtls.edge.halves import Half, Place, blocks, part_of, places_of
+from mailtls.edge.linecount import LineCount
 from mailtls.edge.parcel import pack_skim, unpack_skim
 from mailtls.edge.tickets import Tickets
 
@@ -48,20 +51,31 @@ class Skimming:
     understood: int = 0
     crowds: list[HistoryCrowd] = field(default_factory=list)
     _places: list[Place] = field(default_factory=list)
+    _search: Search = PLAIN
 
     def run(self, most: int) -> bool:
         """Skim the file; list the `most` peers that fail most often."""
         self._places = places_of(self.descriptor, self.size)
+        self._search = fastest()
+        lines = None
+        if not counts_lines_quickly():
+            lines = LineCount(self.descriptor, self.size)
+            self._search = replace(self._search, lines=_not_now)
         here, there = part_of(self._places, _FIRST_SHARE)
         tickets = Tickets(len(self._places))
         other = Half(self.descriptor, there, lambda found, hear: self._beside(found, hear, tickets)) if there else None
         try:
             skim = self._skimmed(self._ticking(here))
-            return self._skim(skim, there, other, tickets, most)
+            regular = self._skim(skim, there, other, tickets, most)
+            if regular and lines is not None:
+                self.read = self._counted(lines)
+            return regular
         finally:
             tickets.close()
             if other is not None:
                 other.stop()
+            if lines is not None:
+                lines.close()
 
     def _skim(self, skim: Skim, there: list[Place], other: Half | None, tickets: Tickets, most: int) -> bool:
         failing = skim.failing()
@@ -103,7 +117,7 @@ class Skimming:
 
     def _follow(self, wanted: frozenset[bytes], tickets: Tickets, tick: Tick | None = None) -> Follower:
         """Follow these peers in those pieces of the file that nobody else takes."""
-        follower = Follower(self.lane[1], wanted, fastest(), self.lane[0])
+        follower = Follower(self.lane[1], wanted, self._search, self.lane[0])
         for ticket in tickets:
             if tick is not None:
                 tick(0.5 + ticket / tickets.many / 2)
@@ -138,10 +152,17 @@ class Skimming:
         self.understood = skim.understood()
 
     def _skimmed(self, found: Iterator[bytes]) -> Skim:
-        skim = Skim(self.lane[1], fastest())
+        skim = Skim(self.lane[1], self._search)
         for block in found:
             skim.read(block)
         return skim
+
+    def _counted(self, lines: LineCount) -> int:
+        """How many lines there are; the last may lack its end."""
+        newlines = lines.result()
+        if newlines is None:
+            return sum(map(fastest().lines, blocks(self.descriptor, self._places)))  # each line ended by `blocks`
+        return newlines + (os.pread(self.descriptor, 1, self.size - 1) != b"\n")
 
     def _ticking(self, places: list[Place]) -> Iterator[bytes]:
         """Yield the blocks of the first pass, and tell the progress now and then; each pass is half of the work."""
@@ -149,3 +170,8 @@ class Skimming:
             if number % 64 == 0:
                 self.tick(number / len(places) / 2)
             yield block
+
+
+def _not_now(_: bytes) -> int:
+    """Lines are counted elsewhere."""
+    return 0
