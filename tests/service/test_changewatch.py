@@ -77,7 +77,7 @@ def test_an_edit_that_breaks_postfix_is_an_alarm_until_it_is_mended(
 def test_drift_of_the_doors_is_shown_and_is_no_fault_of_the_server(house: House) -> None:
     house.apply.put(EXAMINATION, examination(drift=("the door legacy lacks a milter",)))
     house.watch.look(nobody, NOW)
-    assert house.faults == {"doors": "the door legacy lacks a milter; run: mailtlsctl setup"}
+    assert house.faults == {"doors": "the door legacy lacks a milter"}
     assert house.broken == [False]
 
 

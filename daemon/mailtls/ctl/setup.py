@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mailtls.ctl.applying import Asked, ChangePage, DoorOptions, carry_out, room_of
-from mailtls.service.applysetup import Change, plan_setup, plan_unsetup
+from mailtls.service.applysetup import NOTHING, Change, plan_setup, plan_unsetup
 from mailtls.service.applysetup import setup as carry_out_setup
 from mailtls.service.applysetup import unsetup as carry_out_unsetup
 
@@ -17,7 +17,8 @@ def setup(services: Sequence[str], asked: Asked, doors: DoorOptions | None = Non
         room = room_of(asked.config, asked.directory, services, doors)
         if dry_run:
             return _shown("setup", plan_setup(room))
-        return ChangePage(command="setup", notes=carry_out_setup(room).notes or ("Postfix is set up.",))
+        notes = carry_out_setup(room).notes
+        return ChangePage(command="setup", notes=notes if NOTHING in notes else (*notes, "Postfix is set up."))
 
     return carry_out("setup", asked, work)
 

@@ -35,7 +35,6 @@ from mailtls.service.applyleave import Leaving
 from mailtls.service.applyplan import FileChange, Order, Site
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
-KEEPER = "Restart the keeper, so that it learns what Postfix does by itself: systemctl try-restart mailtls-keeper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> D
     with Leaving(room.view, change.entries, room.patience_s) as leaving:
         done = carry_out(plan_setup(room).order if leaving.is_told else change.order, room.site, observe)
         leaving.is_done = True
-    return Done((*notes, *change.notes, *_others(done, leaving), KEEPER))
+    return Done((*notes, *change.notes, *_others(done, leaving)))
 
 
 def _make_ready(room: SetupRoom, change: Change) -> list[str]:

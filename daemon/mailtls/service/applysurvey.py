@@ -48,11 +48,12 @@ def survey(site: Site, clock: Callable[[], datetime], drift: Drift = lambda _: (
 
 def _found(site: Site, place: Workplace, clock: Callable[[], datetime], drift: Drift) -> Examination:
     sums = tuple(digest(content) for _, content in sorted(contents_of(site).items()))
+    result, drifted = "fine", tuple[str, ...]()
     try:
-        faults, result = _faults(site, place), "fine"
-        drifted = drift(site)
+        faults = _faults(site, place)
+        drifted = _drift(site, drift)
     except PostfixError as error:
-        faults, drifted, result = (str(error),), (), "unreadable"
+        faults, result = (str(error),), "unreadable"
     finally:
         clear(place.stage)
     if place.checkpoint() is not None:
@@ -62,6 +63,13 @@ def _found(site: Site, place: Workplace, clock: Callable[[], datetime], drift: D
         "result": "faults" if faults and result == "fine" else result,
         "faults": _bounded(faults), "drift": _bounded(drifted),
     })  # fmt: skip
+
+
+def _drift(site: Site, drift: Drift) -> tuple[str, ...]:
+    try:
+        return drift(site)
+    except MailtlsError as error:
+        return (f"whether the doors are still what they should be cannot be told: {error}",)
 
 
 def _faults(site: Site, place: Workplace) -> tuple[str, ...]:

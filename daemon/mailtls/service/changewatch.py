@@ -87,7 +87,7 @@ class ChangeWatch:
         faulty = found is not None and bool(found.faults)
         self._configuration_fault(faulty)
         self._show(CONFIGURATION, _broken(found) if found is not None and found.faults else "")
-        self._show("doors", f"{_some(found.drift)}; run: mailtlsctl setup" if found is not None and found.drift else "")
+        self._show("doors", _some(found.drift) if found is not None else "")
 
     def _show(self, kind: str, sentence: str) -> None:
         if not sentence:
