@@ -21,7 +21,7 @@ from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level
-from mailtls.core.offer import need_of_peer
+from mailtls.core.offer import DOORS, need_of_peer
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -219,8 +219,8 @@ class LiveDecider(Decider):
             return f"This needs {level}, and that door does not serve at present; see: mailtlsctl status."
         if level in self._offered:
             return ""
-        remedy = "this version has no gateway for it" if level is Level.SSLV3 else "to make it: mailtlsctl setup"
-        return f"This needs {level}, and no such door is set up here; {remedy}."
+        remedy = "; to make it: mailtlsctl setup" if level in DOORS else ""
+        return f"This needs {level}, and no such door is set up here{remedy}."
 
     # --- what stands of a peer -------------------------------------------------------------------------------
 
