@@ -158,7 +158,7 @@ def _has_other_suites(door: Offering, strict: Offering) -> bool:
     The highest version that both sides have is settled before the suite, and no door has higher ones: older versions
     help nobody here.
     """
-    if not door.ciphers or not strict.ciphers:
+    if not door.ciphers:
         return True  # not known
     return not _usable(door) <= _usable(strict)
 
