@@ -137,6 +137,12 @@ def test_peers_are_told_apart_by_their_level() -> None:
     assert peers == {"legacy": ("192.0.2.1",), "legacy-rsa": ("192.0.2.2",), "cleartext": ("192.0.2.3",), "sslv3": ()}
 
 
+def test_a_waiver_that_got_another_level_is_only_there() -> None:
+    register = replayed([event(1, Step.GRANTED, listed()), event(2, Step.RENEWED, listed(level=Level.LEGACY))])
+    assert (register.peers(NOW, Level.CLEARTEXT), register.peers(NOW, Level.LEGACY)) == ((), ("192.0.2.7",))
+    assert [waiver.level for waiver in register.at(Level.LEGACY)] == [Level.LEGACY]
+
+
 def test_what_ended_lately_is_remembered_by_its_level() -> None:
     one, two, three = (persons(f"192.0.2.{n}", level="legacy") for n in (1, 2, 3))
     register = replayed([event(n, Step.GRANTED, each) for n, each in enumerate((one, two, three, persons()), 1)])

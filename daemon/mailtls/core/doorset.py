@@ -11,7 +11,7 @@ An element ends with its waiver, and after a day at the latest; the keeper arms 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -77,12 +77,15 @@ def door_sets(
             networks.append(waiver)
         elif (other := hosts.get(waiver.network)) is None or _rank(waiver) > _rank(other):
             hosts[waiver.network] = waiver
-    ranges = tuple((each.version, int(each.network_address), int(each.broadcast_address)) for each in own)
-    for kind, waivers in ((HOSTS, hosts.values()), (NETWORKS, _pieces(networks, own))):
-        for network, level, until in waivers:
-            elements = sets.get(set_of(level, kind, network))
-            if elements is not None and (kind is NETWORKS or not _is_within(network, ranges)):
-                elements[network] = until
+    names = {(level, six): set_of(level, HOSTS, ":" if six else ".") for level in DOOR_LEVELS for six in (False, True)}
+    is_own = _membership(own)
+    for network, level, until in hosts.values():
+        elements = sets.get(names.get((level, ":" in network), ""))
+        if elements is not None and not is_own(network):
+            elements[network] = until
+    for network, level, until in _pieces(networks, own):
+        if (elements := sets.get(set_of(level, NETWORKS, network))) is not None:
+            elements[network] = until
     return sets
 
 
@@ -91,15 +94,16 @@ def _rank(waiver: Waived) -> tuple[int, datetime]:
     return waiver.level.depth, waiver.until
 
 
-def _is_within(ip: str, ranges: tuple[tuple[int, int, int], ...]) -> bool:
-    version, number = _number(ip)
-    return any(version == of and first <= number <= last for of, first, last in ranges)
+@lru_cache(maxsize=4)
+def _membership(own: tuple[Network, ...]) -> Callable[[str], bool]:
+    """Give a function that tells whether an address is in one of these networks, and remembers what it told."""
 
+    @lru_cache(maxsize=65_536)
+    def is_own(ip: str) -> bool:
+        address = ipaddress.ip_address(ip)
+        return any(address in each for each in own)
 
-@lru_cache(maxsize=65_536)
-def _number(ip: str) -> tuple[int, int]:
-    address = ipaddress.ip_address(ip)
-    return address.version, int(address)
+    return is_own
 
 
 def _pieces(networks: Iterable[Waived], own: tuple[Network, ...]) -> Iterator[Waived]:

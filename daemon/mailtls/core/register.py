@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import ipaddress
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -43,6 +44,8 @@ class Register:
         self._known: dict[str, LiveWaiver] = {}
         self._peers: dict[str, dict[str, LiveWaiver]] = {}
         self._networks: dict[str, Network] = {}
+        self._levels: dict[Level, dict[str, LiveWaiver]] = {level: {} for level in Level}
+        self._ended: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._automatic: set[str] = set()
         self._ends: list[tuple[datetime, str]] = []
 
@@ -64,7 +67,10 @@ class Register:
 
     def put(self, waiver: LiveWaiver) -> None:
         """Take a waiver in as it stands."""
-        self.standing[waiver.id] = waiver
+        before = self.standing.get(waiver.id)
+        if before is not None:
+            del self._levels[before.level][waiver.id]  # an entry of the file may have got another level
+        self.standing[waiver.id] = self._levels[waiver.level][waiver.id] = waiver
         self._peers.setdefault(waiver.network, {})[waiver.id] = waiver
         if "/" in waiver.network:
             self._networks[waiver.network] = ipaddress.ip_network(waiver.network)
@@ -73,6 +79,7 @@ class Register:
 
     def _drop(self, waiver: LiveWaiver) -> None:
         self.standing.pop(waiver.id, None)
+        self._levels[waiver.level].pop(waiver.id, None)
         self._automatic.discard(waiver.id)
         same = self._peers.get(waiver.network, {})
         same.pop(waiver.id, None)
@@ -84,6 +91,8 @@ class Register:
         """Keep an event without letting it happen: the list was read as it was after it."""
         self.last = max(self.last, event.number)
         self.events.append(event)
+        if event.step in (Step.WITHDRAWN, Step.EXPIRED):
+            self._ended.append(event)
         self._known[event.waiver.id] = event.waiver
         while len(self.events) > KEPT_EVENTS:
             gone = self.events.popleft().waiver
@@ -122,17 +131,16 @@ class Register:
 
         What is over may still be on the list.
         """
-        return tuple(
-            peer
-            for peer, waivers in self._peers.items()
-            if any(waiver.level is level and waiver.until > now for waiver in waivers.values())
-        )
+        return tuple(dict.fromkeys([waiver.network for waiver in self._levels[level].values() if waiver.until > now]))
+
+    def at(self, level: Level) -> Iterable[LiveWaiver]:
+        """Give the waivers of this level."""
+        return self._levels[level].values()
 
     def ended_since(self, since: datetime, level: Level) -> tuple[str, ...]:
         """Give the addresses and networks of which a waiver of this level ended after this time, the latest first."""
-        lately = takewhile(lambda event: event.at > since, reversed(self.events))
-        ended = (each.waiver for each in lately if each.step in (Step.WITHDRAWN, Step.EXPIRED))
-        return tuple(dict.fromkeys(waiver.network for waiver in ended if waiver.level is level))
+        lately = takewhile(lambda event: event.at > since, reversed(self._ended))
+        return tuple(dict.fromkeys(each.waiver.network for each in lately if each.waiver.level is level))
 
     def covering(self, ip: str) -> LiveWaiver | None:
         """Give a waiver whose address or network holds this address."""

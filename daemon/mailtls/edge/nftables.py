@@ -62,10 +62,16 @@ class Nftables:
         except ValueError as error:
             raise FirewallError(f"{error}; is nft of another make installed? See: nft --version") from error
 
-    def holds(self, name: str, element: str) -> bool:
-        """Tell whether this very element is in the set."""
-        status, *_ = self._run(["get", "element", *TABLE.split(), name, "{", element, "}"])
-        return status == 0
+    def holds(self, name: str, ip: str) -> bool:
+        """Tell whether this address is in a set of hosts.
+
+        By trying whether it could be made (`-c`: nothing happens): `get element` lists the whole set first, which
+        takes five times as long where it is large.
+        """
+        status, _, err = self._run(["-c", "create", "element", *TABLE.split(), name, "{", ip, "}"])
+        if status and "File exists" not in err:
+            raise FirewallError(_sentence(err))
+        return status != 0
 
     def ruleset(self) -> list[dict[str, Any]]:
         """Give everybody's tables, chains and rules, without the elements of sets (libnftables-json(5))."""

@@ -25,7 +25,7 @@ from mailtls.errors import FirewallError, PostfixError
 from mailtls.service.doortable import DoorTable
 
 FEW = 3
-"""Peers up to which each is asked for; for more the whole table is listed, once."""
+"""Addresses up to which each is asked for; for more, and for networks, the whole table is listed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,12 @@ class DoorRemedy:
     # --- what is wanted ----------------------------------------------------------------------------------------
 
     def _wanted(self, register: Register, now: datetime, is_open: Callable[[Level], bool]) -> Sets:
-        waived = (
-            Waived(waiver.network, waiver.level, waiver.until)
-            for waiver in register.standing.values()
-            if waiver.level in DOOR_LEVELS and waiver.until > now
-        )
+        waived = [
+            Waived(waiver.network, level, waiver.until)
+            for level in DOOR_LEVELS
+            for waiver in register.at(level)
+            if waiver.until > now
+        ]
         sets = door_sets(waived, self.own, self.levels)
         for level in self.levels:
             if not is_open(level):
@@ -139,7 +140,8 @@ class DoorRemedy:
 
     def _unproved(self, wanted: Sets, tables: dict[Level, TablePair], asked: Iterable[str]) -> frozenset[str]:
         asked = tuple(dict.fromkeys(asked))
-        holds = self.table.holds if len(asked) <= FEW else self.table.listed()
+        few = len(asked) <= FEW and not any("/" in peer for peer in asked)
+        holds = self.table.holds if few else self.table.listed()
         unproved = {peer for peer in asked if not self._is_led(wanted, peer, holds)}
         keys = {key: peer for peer in asked for key in _keys(peer)}
         for level, pair in self._pairs.items():

@@ -63,9 +63,9 @@ class DoorTable:
         if found:
             self.nft.carry_out(change(found, now))
 
-    def holds(self, name: str, element: str) -> bool:
-        """Ask nftables whether an element is in a set."""
-        return self.nft.holds(name, element)
+    def holds(self, name: str, ip: str) -> bool:
+        """Ask nftables whether an address is in a set of hosts."""
+        return self.nft.holds(name, ip)
 
     def listed(self) -> Callable[[str, str], bool]:
         """Give the same question for many elements, answered from one listing."""
