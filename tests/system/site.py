@@ -1,6 +1,6 @@
-"""A mail server as sites have them, and two old servers that send to it from addresses of their own.
+"""A mail server as sites have them, and servers of all ages that send to it from addresses of their own.
 
-The strict door has an ECDSA certificate and nothing below TLS 1.2. The old servers are in a network of their own inside
+The strict door has an ECDSA certificate and nothing below TLS 1.2. The others are in a network of their own inside
 the machine, behind a veth pair, so that Postfix and nftables see them as what they are: strangers.
 """
 
@@ -14,8 +14,9 @@ from tests.system.machine import Machine
 HERE = "198.51.100.1"
 OLD = "198.51.100.66"  # stopped at TLS 1.0
 PLAIN = "198.51.100.67"  # breaks on any STARTTLS, and sends without it where none is offered
-MODERN = "198.51.100.68"
-ADDRESSES = (OLD, PLAIN, MODERN)
+RSA_ONLY = "198.51.100.68"  # TLS 1.2, and knows no ECDSA
+MODERN = "198.51.100.69"
+KINDS = {OLD: "old", PLAIN: "plain", RSA_ONLY: "rsa", MODERN: "modern"}
 
 HARDEN = """
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=mx.example.test \\
@@ -32,9 +33,9 @@ ip link add outside type veth peer name inside netns strangers
 ip address add {HERE}/24 dev outside
 ip link set outside up
 ip -n strangers link set inside up
-for address in {" ".join(ADDRESSES)}; do ip -n strangers address add $address/24 dev inside; done
+for address in {" ".join(KINDS)}; do ip -n strangers address add $address/24 dev inside; done
 """
-# What the strangers do: `old` and `modern` insist on STARTTLS where it is offered, as Postfix does at level may.
+# What the strangers do. Where STARTTLS is offered they insist on it.
 CLIENT = """
 import json, smtplib, ssl, sys
 host, source, kind = sys.argv[1:]
@@ -43,6 +44,9 @@ context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 if kind == "old":
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+if kind == "rsa":
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256:AES128-GCM-SHA256")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
 answer = {"delivered": False, "tls": None, "why": ""}
 try:
     client = smtplib.SMTP(host, 25, "stranger.example", 30, (source, 0))
@@ -84,6 +88,5 @@ def connect(machine: Machine) -> None:
 
 def send(machine: Machine, source: str) -> Sent:
     """Let one of the strangers send a message."""
-    kind = {OLD: "old", PLAIN: "plain", MODERN: "modern"}[source]
-    entered = ("ip", "netns", "exec", "strangers", "python3", "-W", "ignore", "-c", CLIENT, HERE, source, kind)
+    entered = ("ip", "netns", "exec", "strangers", "python3", "-W", "ignore", "-c", CLIENT, HERE, source, KINDS[source])
     return Sent(**json.loads(machine.says(*entered)))
