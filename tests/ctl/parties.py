@@ -25,12 +25,14 @@ from mailtls.core.controlprotocol import (
     QUESTION,
     Answer,
     AskExplain,
+    AskFloor,
     AskHistory,
     AskPeers,
     AskStatus,
     AskWaivers,
     DayCount,
     ExplainedKnownPeer,
+    FloorForecast,
     Happening,
     KnownPeer,
     PastStep,
@@ -184,6 +186,7 @@ class Daemon:
         self.explained: list[ExplainedKnownPeer] = []
         self.waivers: tuple[LiveWaiver, ...] = ()
         self.history: tuple[PastStep, ...] = ()
+        self.floor: FloorForecast | None = None
         self.happenings: tuple[Happening, ...] = ()
         self.status = a_status()
         self.error: str | None = None
@@ -214,6 +217,8 @@ class Daemon:
                 known = [peer for peer in self.known if covers(peer.ip, peer.name)]
                 known = [peer for peer in known if peer.state == "failing" or not question.failing]
                 yield Answer(peers=tuple(known[: question.limit]))
+            case AskFloor():
+                yield Answer(floor=self.floor)
             case AskExplain():
                 covers = read_whom(question.whom).covers
                 yield Answer(explained=tuple(each for each in self.explained if covers(each.peer.ip, each.peer.name)))

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from mailtls.core.controlprotocol import (
     LONGEST_REQUEST,
     AskExplain,
+    AskFloor,
     AskHistory,
     AskPeers,
     ExplainedKnownPeer,
+    FloorForecast,
     Happening,
     KnownPeer,
     PastStep,
@@ -78,6 +80,9 @@ class World:
     async def history(self, ask: AskHistory) -> tuple[PastStep, ...]:
         return (PastStep(at=NOW, kind="decision", ip=ask.whom),)
 
+    async def floor(self, ask: AskFloor) -> FloorForecast:
+        return FloorForecast(days=ask.days, sessions=7, touched=0, peers=())
+
     def subscribe(self) -> AbstractAsyncContextManager[AsyncGenerator[Happening, None]]:
         return aclosing(self.announcer.listen())
 
@@ -119,6 +124,7 @@ def path(tmp_path: Path) -> Path:
         ({"op": "explain", "whom": "192.0.2.7"}, "explained"),
         ({"op": "waivers"}, "waivers"),
         ({"op": "history", "whom": "192.0.2.7"}, "history"),
+        ({"op": "floor", "version": "TLSv1.2"}, "floor"),
     ],
 )
 def test_every_question_has_its_answer(question: dict[str, str], key: str, path: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from mailtls.core.action import Action
 from mailtls.core.cause import Cause
+from mailtls.core.floor import Fate
 from mailtls.core.keeperprotocol import Fault, LiveWaiver, Message, Step
 from mailtls.core.level import Level
 
@@ -58,14 +59,33 @@ class AskHistory(Message):
     limit: Limit = 200
 
 
+class AskFloor(Message):
+    """Who would no longer get in through the strict door of port 25, by what was negotiated in the last days?
+
+    `version`: nothing below it (as Postfix names it); `ciphers`: up to TLS 1.2 no others (OpenSSL's names);
+    `without_rsa`: no RSA certificate.
+    """
+
+    op: Literal["floor"] = "floor"
+    version: Annotated[str, Field(max_length=10)] | None = None
+    ciphers: Annotated[tuple[Annotated[str, Field(max_length=60)], ...], Field(max_length=250)] | None = None
+    without_rsa: bool = False
+    days: Annotated[int, Field(ge=1, le=3660)] = 30
+    limit: Limit = 1000
+
+
 class AskWatch(Message):
     """Tell everything as it happens, until the connection is closed."""
 
     op: Literal["watch"] = "watch"
 
 
-Question = Annotated[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskWatch, Field(discriminator="op")]
-QUESTION: TypeAdapter[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskWatch] = TypeAdapter(Question)
+Question = Annotated[
+    AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskWatch, Field(discriminator="op")
+]
+QUESTION: TypeAdapter[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskWatch] = TypeAdapter(
+    Question
+)
 
 
 class SourceStatus(Message):
@@ -163,6 +183,36 @@ class ExplainedKnownPeer(Message):
     ruling: PastStep | None = None
 
 
+class FloorPeer(Message):
+    """One peer that a floor would touch.
+
+    `fate`: lost (all of it is below), partly (some is), doubtful (its suite or certificate would go; whether it has
+    another is not known). `sessions`, `mails`: those that are touched, of `all_sessions` with TLS there;
+    `used`: with what.
+    """
+
+    ip: str
+    name: str | None
+    fate: Fate
+    used: tuple[str, ...]
+    sessions: int
+    all_sessions: int
+    mails: int
+    last_day: str
+
+
+class FloorForecast(Message):
+    """Who would be touched, the surest and those with the most mail first; `touched`: how many there are in all.
+
+    `days`: that were counted; `sessions`: with TLS at that door in them, of everybody.
+    """
+
+    days: int
+    sessions: int
+    touched: int
+    peers: tuple[FloorPeer, ...]
+
+
 class Happening(Message):
     """One line of the live view. `kind`: session, decision, waiver, server, source."""
 
@@ -184,4 +234,5 @@ class Answer(Message):
     explained: tuple[ExplainedKnownPeer, ...] | None = None
     waivers: tuple[LiveWaiver, ...] | None = None
     history: tuple[PastStep, ...] | None = None
+    floor: FloorForecast | None = None
     happening: Happening | None = None

@@ -256,6 +256,37 @@ def history(peer: OptionalPeer = None, limit: Limit = 200, as_json: Json = False
 
 
 @app.command()
+def floor(
+    protocol: Annotated[str | None, typer.Argument(metavar="PROTOCOL", hidden=True)] = None,
+    ciphers: Annotated[
+        str | None, typer.Option("--ciphers", metavar="LIST", help="Only these: high, medium, or a list of OpenSSL.")
+    ] = None,
+    without_rsa: Annotated[bool, typer.Option("--without-rsa", help="As if there were no RSA certificate.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="Count the last N days.")] = 30,
+    limit: Limit = 1000,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Say who would be lost by a stricter strict door.
+
+    PROTOCOL is the lowest version that would be taken. Counts what peers negotiated on port 25, with their mails,
+    the surest losses first. A version is sure; a cipher or a certificate is what a peer preferred, and it may have
+    others. Nothing is changed.
+
+    \b
+    Examples:
+      mailtlsctl floor TLSv1.2
+      mailtlsctl floor TLSv1.2 --days 90
+      mailtlsctl floor --ciphers high --without-rsa --json | jq .floor.peers
+    """
+    from mailtls.ctl.floor import floor as run
+
+    return run(
+        protocol, ciphers=ciphers, without_rsa=without_rsa, days=days, limit=limit, as_json=as_json, config=config
+    )
+
+
+@app.command()
 def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     config: ConfigFile = None,

@@ -22,11 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailtls.core.conduct import Conduct
 from mailtls.core.conductrecord import distrusted, read_conduct
-from mailtls.core.controlprotocol import DayCount, KnownPeer, PastStep
+from mailtls.core.controlprotocol import AskFloor, DayCount, FloorForecast, KnownPeer, PastStep
 from mailtls.core.daybook import Daybook, SessionKind, write_daybook
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peerkey import key_of
 from mailtls.edge import storequestion as question
+from mailtls.edge.floorquestion import forecast
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
 from mailtls.edge.storefile import StoreFile, Work, to_its_end
 from mailtls.edge.storeretention import Bounds, Retention
@@ -218,6 +219,10 @@ class Store:
     async def history(self, whom: str | None = None, limit: int = 200) -> list[PastStep]:
         """List what was decided and done, the latest first. `whom`: as for `peers`."""
         return await self._file.read(lambda connection: question.history(connection, whom, limit))
+
+    async def floor(self, ask: AskFloor, now: datetime) -> FloorForecast:
+        """Say who would be lost by a higher floor."""
+        return await self._file.read(lambda connection: forecast(connection, ask, now))
 
     async def waivers(self) -> list[LiveWaiver]:
         """List the waivers as they were last known."""

@@ -14,9 +14,11 @@ from datetime import datetime
 from mailtls import __version__
 from mailtls.core.controlprotocol import (
     AskExplain,
+    AskFloor,
     AskHistory,
     AskPeers,
     ExplainedKnownPeer,
+    FloorForecast,
     Happening,
     KnownPeer,
     PastStep,
@@ -141,6 +143,11 @@ class Answers:
         """What was decided and done, the latest first. Raises StoreError."""
         await self._memory.commit()
         return tuple(await self._store().history(whom=ask.whom, limit=ask.limit))
+
+    async def floor(self, ask: AskFloor) -> FloorForecast:
+        """Who would no longer get in, by what the last days remember. Raises StoreError."""
+        await self._memory.commit()
+        return await self._store().floor(ask, self._clock())
 
     def subscribe(self) -> AbstractAsyncContextManager[AsyncGenerator[Happening, None]]:
         """Everything as it happens."""

@@ -28,12 +28,14 @@ from mailtls.core.controlprotocol import (
     QUESTION,
     Answer,
     AskExplain,
+    AskFloor,
     AskHistory,
     AskPeers,
     AskStatus,
     AskWaivers,
     AskWatch,
     ExplainedKnownPeer,
+    FloorForecast,
     Happening,
     KnownPeer,
     PastStep,
@@ -72,6 +74,9 @@ class Informant(Protocol):
 
     async def history(self, ask: AskHistory) -> tuple[PastStep, ...]:
         """What was decided and done."""
+
+    async def floor(self, ask: AskFloor) -> FloorForecast:
+        """Who would be lost by a higher floor."""
 
     def subscribe(self) -> AbstractAsyncContextManager[AsyncGenerator[Happening, None]]:
         """Everything as it happens; the queue behind it is bounded and says what it dropped."""
@@ -142,7 +147,7 @@ class Control:
                 case AskWatch():
                     await self._watch(reader, writer)
                     return
-                case AskPeers() | AskExplain() | AskHistory():
+                case AskPeers() | AskExplain() | AskHistory() | AskFloor():
                     async with self._large:
                         await _tell(writer, await self._answer(question))
                 case _:
@@ -169,6 +174,8 @@ class Control:
                 return Answer(waivers=await self._informant.waivers())
             case AskHistory():
                 return Answer(history=await self._informant.history(question))
+            case AskFloor():
+                return Answer(floor=await self._informant.floor(question))
             case AskWatch():
                 raise RuntimeError("a live view is no single answer")
             case _:
