@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +25,13 @@ def followed(*lines: str, addresses: tuple[bytes, ...] = (b"192.0.2.1",), own: b
     return found
 
 
-def rows_of(found: Follower) -> dict[bytes, int]:
-    return {key: row[0] for key, row in found.rows.items()}
+def rows_of(found: Follower, suite: str = "") -> dict[bytes, int]:
+    """Where a row is as short as what matters of its line, with all of the suite that the line had."""
+    short = suite.partition(" (")[0].encode()
+    return {
+        key + suite.encode()[len(short) :] if short and key.endswith(short) else key: row[0]
+        for key, row in found.rows.items()
+    }
 
 
 @given(
@@ -37,7 +44,7 @@ def test_a_line_is_found_wherever_it_stands_in_its_block(before: int, behind: in
     other = f"{HEAD}connect from b.example[192.0.2.2]"
     line = f"{HEAD}Anonymous TLS connection established from {name}[192.0.2.1]: {SUITE}"
     found = followed(*[other] * before, line, *[other] * behind, own=own)
-    assert rows_of(found) == {
+    assert rows_of(found, SUITE) == {
         f"mx1 postfix/smtpd\0TLS connection established from {name}[192.0.2.1]: {SUITE}".encode(): 1
     }
 
@@ -69,7 +76,7 @@ def test_words_of_strangers_hide_no_line_of_the_same_block(own: bytes) -> None:
 def test_services_side_by_side_are_all_followed() -> None:
     text = f"Trusted TLS connection established from a.example[192.0.2.1]: {SUITE}"
     other = HEAD.replace("postfix/", "postfix/submission/")
-    assert rows_of(followed(HEAD + text, other + text, HEAD + text, other + text)) == {
+    assert rows_of(followed(HEAD + text, other + text, HEAD + text, other + text), SUITE) == {
         f"mx1 postfix/{tag}\0{text.removeprefix('Trusted ')}".encode(): 2 for tag in ("smtpd", "submission/smtpd")
     }
 
@@ -90,6 +97,43 @@ def test_sessions_of_everybody_are_counted() -> None:
     assert (found.established, found.ended_tls, found.ended_refused, found.plain) == (4, 4, 2, 2)
     assert found.suites == {b"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384": 4}
     assert set(rows_of(found).values()) == {2}
+
+
+SUITES = [f"TLSv1.{n % 4} with cipher {'X' * n}{'-' * (n % 3)}Y".replace("v1.0", "v1").encode() for n in range(40)]
+
+
+def test_usual_suites_are_counted_as_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_SEEN", 60)
+    found = Follower(16, frozenset([b"192.0.2.1"]), own=OWN)
+    expected: Counter[bytes] = Counter()
+    for number in range(4):
+        lines = []
+        for rank, suite in enumerate(SUITES):
+            for client in ["a[192.0.2.1]"] + ["b.example[192.0.2.2]"] * (40 - rank):
+                lines.append(f"{HEAD}Trusted TLS connection established from {client}: {suite.decode()} (1/1 bits)\n")
+                expected[suite] += 1
+        found.follow("".join(lines).encode(), number)
+    assert found.suites == expected
+    assert found.established == sum(expected.values())
+    texts = list(found.lanes()[0][OWN].established)
+    assert sorted(texts) == sorted(b"TLS connection established from a[192.0.2.1]: " + suite for suite in SUITES)
+    assert {row[0] for row in found.rows.values()} == {4}
+
+
+@pytest.mark.parametrize("own", [OWN, b""])
+def test_clients_of_odd_names_are_followed(own: bytes) -> None:
+    names = ["1host.example", "=", "a=b/c", "x-y_z", "-"]
+    lines = [
+        f"{HEAD}disconnect from {name}[192.0.2.1]{rest}"
+        for name in names
+        for rest in ("", ":25", " ehlo=1 quit=1 commands=2", " ehlo=2 starttls=1 data=1", " ehlo=1 starttls=0/1")
+    ]
+    found = followed(*lines, own=own)
+    assert (found.ended_tls, found.ended_refused, found.plain) == (5, 5, 15)
+    lanes, mails = found.lanes()
+    plain = {line.removeprefix(HEAD).encode() for line in lines if "starttls" not in line}
+    assert lanes[OWN].ended.keys() == plain
+    assert mails == {(OWN, f"{name}[192.0.2.1]".encode()): 1 for name in names}
 
 
 def test_rows_are_in_the_order_of_the_log_whoever_read_it_first() -> None:

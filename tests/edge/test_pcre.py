@@ -36,7 +36,8 @@ GATHERED = [
     sessionlines.ends(ADDRESSES, OWN[0]),
     sessionlines.ends(b"(?!)", b"(?!)"),
     sessionlines.successes(ADDRESSES, OWN[1]),
-    (sessionlines.windows_of(ADDRESSES, OWN, 12), b"\0%b\0%b\n"),
+    sessionlines.successes(ADDRESSES, OWN[1], [b"TLSv1.3 with cipher AES", b"TLSv1.2 with cipher $1"]),
+    (sessionlines.other_lines(ADDRESSES, OWN, 12), b"\0%b\0%b\n"),
     (sessionlines.headed(16), b"%b\0%b%b\n"),
     (rb"(?<=(\d))(a)?b", b"<%b$1%b>"),
 ]

@@ -16,19 +16,22 @@ from mailtls.core.sessionlines import (
     ELSEWHERE,
     FAR,
     NEAR,
+    codes_of,
     ends,
     headed,
+    other_lines,
     own_ends,
     own_successes,
     successes,
-    windows_of,
 )
 from mailtls.core.shape import FIRST, LAST, Row, Shapes, delivered
 from mailtls.core.sieve import SHAPES
 
 SUITES = 10_000
 _MOST = 2_000  # addresses in a pattern; of more every line is looked at
-_SPACE, _OTHER = b" "[0], b"m"[0]  # of a client that was asked for
+_SEEN = 1_000  # successes after which it is known which suites are frequent
+_CODED = 12  # of them are gathered as a few bytes: one for the first, two for the second, and so on
+_SPACE = b" "[0]  # of a client that was asked for
 _X = b"x"[0]  # of `postfix/smtpd[`: most lines have that tag
 
 
@@ -36,7 +39,7 @@ class Follower:
     """Counts sessions, and follows those of some addresses; `own`: `host tag` of the service that has most lines.
 
     `established`, `ended_tls`, `ended_refused`, `plain`: successful handshakes, and ends of sessions where STARTTLS
-    succeeded, failed, was not asked for. `suites`: successes by version and cipher.
+    succeeded, failed, was not asked for.
     """
 
     def __init__(
@@ -44,20 +47,23 @@ class Follower:
     ) -> None:
         self.left_out = 0
         self.established = self.ended_tls = self.ended_refused = self.plain = 0
-        self.suites: Counter[bytes] = Counter()
         self._width = stamp_width
         self._own = own
         self._rows: dict[bytes, Row] = {}  # by `host tag` and text of the line, joined with NUL
-        self._own_ends: dict[bytes, Row] = {}
-        self._own_successes: dict[bytes, Row] = {}
+        self._own_plain: dict[bytes, Row] = {}  # at `own`: by client and the rest of the line
+        self._own_mails: dict[bytes, Row] = {}  # by client without its `]`
+        self._own_successes: dict[bytes, Row] = {}  # by client and suite, or its code
+        self._suites: Counter[bytes] = Counter()
+        self._codes: dict[bytes, bytes] | None = None
         self._addresses = addresses
-        any_of = one_of(list(addresses)) if len(addresses) <= _MOST else rb"[^]\n]++"
-        heads = own_ends(stamp_width, own), own_successes(stamp_width, own)
-        self._ends = search.gatherer(*ends(any_of, heads[0]))
-        self._successes = search.gatherer(*successes(any_of, heads[1]))
+        self._any_of = one_of(list(addresses)) if len(addresses) <= _MOST else rb"[^]\n]++"
+        self._heads = heads = own_ends(stamp_width, own), own_successes(stamp_width, own)
+        self._search = search
+        self._find_ends = search.gatherer(*ends(self._any_of, heads[0]))
+        self._find_successes = search.gatherer(*successes(self._any_of, heads[1]))
         self._elsewhere = search.finder(ELSEWHERE)
-        self._windows = {
-            window: search.gatherer(windows_of(any_of, heads, window), b"\0%b\0%b\n") for window in (NEAR, FAR)
+        self._others = {
+            window: search.gatherer(other_lines(self._any_of, heads, window), b"\0%b\0%b\n") for window in (NEAR, FAR)
         }
         self._headed = search.gatherer(headed(stamp_width), b"%b\0%b%b\n")
 
@@ -66,41 +72,52 @@ class Follower:
         others = self._follow_ends(block, number)
         if self._follow_successes(block, number) or others:
             self._follow_others(block, number)
+        if self._codes is None and self.established > _SEEN:
+            self._codes = codes_of([suite for suite, _ in self._suites.most_common(_CODED)])
+            found = successes(self._any_of, self._heads[1], list(self._codes.values()))
+            self._find_successes = self._search.gatherer(*found)
 
     def _follow_ends(self, block: bytes, number: int) -> bool:
         """Count ends of sessions of all services; tell whether any were of clients asked for, but elsewhere."""
-        found, text = self._ends(block)
-        kinds = text
+        found, text = self._find_ends(block)
         if b"\n" in text:
-            *mixed, last = text.split(b"\n")
-            pieces = [piece.partition(b" ") for piece in mixed]
-            self._count([client for _, _, client in pieces], self._own_ends, number)
-            kinds = b"".join([kind for kind, _, _ in pieces]) + last
-        with_tls = kinds.count(b"s")
-        refused = kinds.count(b"0")
+            *plain, text = text.split(b"\n")
+            for piece in plain:
+                start = piece.rfind(b" ", 0, piece.rfind(b"["))
+                text += piece[:start]
+                self._count(self._own_plain, piece[start + 1 :], 1, number)
+        clients = [piece.rstrip(b"]=/") for piece in text.split(b" ")[1:]]
+        for client in clients:
+            if client:
+                self._count(self._own_mails, client, 1, number)
+        others = clients.count(b"")
+        refused = text.count(b"/")
+        with_tls = text.count(b"=") + refused
         self.ended_tls += with_tls - refused
         self.ended_refused += refused
         self.plain += found - with_tls
-        if b"]" in kinds:
+        if text.count(b"]") > len(clients) - others:
             self.plain -= sum(1 for at in self._elsewhere(block) if not self._may_be_plain(block, at))
-        return b"m" in kinds
+        return others > 0
 
     def _follow_successes(self, block: bytes, number: int) -> bool:
         """Count successes of all services; tell whether any were of clients asked for, but elsewhere."""
-        found, text = self._successes(block)
+        found, text = self._find_successes(block)
         self.established += found
-        pieces = text.split(b"\n")
-        pieces.pop()
-        clients = [piece for piece in pieces if piece[0] == _SPACE]
-        if clients:
-            self._count(clients, self._own_successes, number)
-            pieces = [piece for piece in pieces if piece[0] != _SPACE]
-        others = b"mTLS" in text or b"mSSL" in text
-        if others:
-            pieces = [piece[piece[0] == _OTHER :] for piece in pieces]
-        self.suites.update(pieces)
-        if len(self.suites) > SUITES:  # no server has so many: a stranger's words
-            self.suites = Counter(dict(self.suites.most_common(SUITES // 2)))
+        pieces = Counter(text.split(b"\n"))
+        del pieces[b""]
+        others = False
+        suites = self._suites
+        for piece, count in pieces.items():
+            if piece[0] != _SPACE:
+                suites[piece] += count
+            elif b"]" in piece:
+                self._count(self._own_successes, piece, count, number)
+            else:
+                suites[piece[1:]] += count
+                others = True
+        if len(suites) > SUITES:  # no server has so many: a stranger's words
+            self._suites = Counter(dict(suites.most_common(SUITES // 2)))
         return others
 
     def _may_be_plain(self, block: bytes, at: int) -> bool:
@@ -116,14 +133,15 @@ class Follower:
 
     def _follow_others(self, block: bytes, number: int) -> None:
         """Count the sessions of those addresses at other services, and at any whose header is in another place."""
-        asked, keys = self._others(block, NEAR)
+        asked, keys = self._other_keys(block, NEAR)
         if len(keys) < asked:
-            _, keys = self._others(block, FAR)
-        self._count(keys, self._rows, number)
+            _, keys = self._other_keys(block, FAR)
+        for key in keys:
+            self._count(self._rows, key, 1, number)
 
-    def _others(self, block: bytes, window: int) -> tuple[int, list[bytes]]:
+    def _other_keys(self, block: bytes, window: int) -> tuple[int, list[bytes]]:
         """How many lines name these addresses, and the keys of those whose beginning is so near."""
-        gather = self._windows[window]
+        gather = self._others[window]
         first = block.find(b"\n", window) + 1 or len(block)  # so much is needed before what is found
         some, head = gather(b"\n" * window + block[:first])
         more, rest = gather(block, first)
@@ -131,28 +149,46 @@ class Follower:
         keys.pop()
         return some + more, keys
 
-    def _count(self, keys: list[bytes], rows: dict[bytes, Row], number: int) -> None:
-        for key in keys:
-            row = rows.get(key)
-            if row is not None:
-                row[0] += 1
-                row[LAST] = number
-            elif len(rows) < SHAPES:
-                rows[key] = [1, number, number, 0, key]
-            else:
-                self.left_out += 1
+    def _count(self, rows: dict[bytes, Row], key: bytes, count: int, number: int) -> None:
+        row = rows.get(key)
+        if row is not None:
+            row[0] += count
+            row[LAST] = number
+        elif len(rows) < SHAPES:
+            rows[key] = [count, number, number, 0, key]
+        else:
+            self.left_out += count
 
     @property
     def rows(self) -> dict[bytes, Row]:
-        """Rows by `host tag` and text of the line, joined with NUL."""
-        for rows, words in (
-            (self._own_ends, b"disconnect from "),
-            (self._own_successes, b"TLS connection established from"),
-        ):
-            head = self._own + b"\0" + words
-            _join(self._rows, {head + text: row for text, row in rows.items()})
-            rows.clear()
+        """Rows by `host tag` and as much of the line's text as matters, joined with NUL."""
+        self._put_together()
         return self._rows
+
+    @property
+    def suites(self) -> Counter[bytes]:
+        """Successes of all clients by version and cipher."""
+        self._put_together()
+        return self._suites
+
+    def _put_together(self) -> None:
+        """Write in full what was counted by codes and in parts."""
+        codes = self._codes or {}
+        suites: Counter[bytes] = Counter()
+        for code, count in self._suites.items():
+            suites[codes.get(code, code)] += count
+        head = self._own + b"\0disconnect from "
+        texts = {head + text: row for text, row in self._own_plain.items()}
+        texts.update((head + text + b"] starttls=1 data=1", row) for text, row in self._own_mails.items())
+        _join(self._rows, texts)
+        for text, row in self._own_successes.items():
+            client, _, code = text.partition(b"]")
+            suite = codes.get(code, code)
+            suites[suite] += row[0]
+            _join(self._rows, {b"%b\0TLS connection established from%b]: %b" % (self._own, client, suite): row})
+        for rows in (self._own_plain, self._own_mails, self._own_successes):
+            rows.clear()
+        self._suites = suites
 
     def parcel(self) -> tuple[Any, ...]:
         """What was counted, as plain values; `join` of another follower takes them."""
