@@ -15,6 +15,16 @@ UNITS = tuple(f"mailtls-{name}" for name in (
 ))  # fmt: skip
 MAIN = "/etc/postfix/main.cf"
 METRICS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9811/metrics').read().decode())"
+PEERS = ("127.0.7.1", "127.0.7.2", "127.0.7.3")
+PEER = """
+import smtplib, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.maximum_version = ssl.TLSVersion.TLSv1_2
+with smtplib.SMTP("127.0.0.1", 25, "peer.example", 30, (sys.argv[1], 0)) as client:
+    client.starttls(context=context)
+    client.sendmail("peer@example.org", ["root@localhost"], "Subject: a trial\\n\\nfrom a peer\\n")
+"""
 CHECKPOINT = "/var/lib/mailtls-apply/checkpoint.json"
 
 
@@ -61,6 +71,24 @@ def test_what_mailtlsd_asks_for_is_taken_back_once(set_up: Machine) -> None:
     assert set_up.says("sha256sum", MAIN) == before
     assert set_up.run("test", "-e", "/run/mailtls/guard.json", check=False).returncode == 1
     assert set_up.shows("mailtls-guard.service", "Result") == "success"
+
+
+def test_an_edit_that_locks_peers_out_is_taken_back_by_itself(set_up: Machine) -> None:
+    """From the first failing handshake to the last reload nobody does anything."""
+
+    def delivers(peer: str) -> bool:
+        return set_up.run("python3", "-c", PEER, peer, check=False).returncode == 0
+
+    assert all(delivers(peer) for peer in PEERS)
+    set_up.until(lambda: len(set_up.control("peers", "127.0.7.0/24")["peers"]) == len(PEERS), "peers that are known")
+    before = set_up.says("sha256sum", MAIN)
+    set_up.script("VISUAL=\"sed -i '$ a smtpd_tls_protocols = >=TLSv1.3'\" mailtlsctl edit main.cf")
+    assert not any(delivers(peer) for peer in PEERS)
+    set_up.until(lambda: set_up.says("sha256sum", MAIN) == before, "the former main.cf")
+    set_up.until(lambda: "was taken back" in faults(set_up).get("guard", ""), "the news of it")
+    assert all(delivers(peer) for peer in PEERS)
+    assert "3 peers that used to succeed" in set_up.journal("mailtlsd.service")
+    assert "was taken back" in set_up.journal("mailtls-guard.service")
 
 
 def test_what_was_interrupted_is_taken_back_before_postfix_starts(set_up: Machine) -> None:
