@@ -13,6 +13,8 @@ from mailtls.core.suite import KeyType, key_type_of
     ("ECDHE-RSA-CHACHA20-POLY1305", KeyType.RSA),
     ("DHE-RSA-AES128-SHA", KeyType.RSA),
     ("EDH-RSA-DES-CBC3-SHA", KeyType.RSA),
+    ("ECDHE-ARIA128-GCM-SHA256", KeyType.RSA),
+    ("ECDHE-ECDSA-ARIA128-GCM-SHA256", KeyType.ECDSA),
     ("AES128-GCM-SHA256", KeyType.RSA),
     ("DES-CBC3-SHA", KeyType.RSA),
     ("RC4-MD5", KeyType.RSA),

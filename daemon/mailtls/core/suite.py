@@ -18,6 +18,8 @@ class KeyType(StrEnum):
 
 
 _NO_CERTIFICATE = ("ADH-", "AECDH-", "DSS", "PSK", "SRP-", "KRB5-", "GOST", "TLS_DH_ANON", "ANULL")
+# OpenSSL leaves RSA out of the names of RFC 6209's suites: ECDHE-ARIA128-GCM-SHA256 is TLS_ECDHE_RSA_WITH_ARIA_...
+_UNNAMED_RSA = "ECDHE-ARIA"
 # RSA key exchange: the name begins with the cipher.
 _PLAIN_RSA = ("AES", "CAMELLIA", "SEED", "IDEA", "RC4", "RC2", "DES-", "ARIA", "EXP-", "NULL-")
 
@@ -30,6 +32,6 @@ def key_type_of(cipher: str | None) -> KeyType | None:
         return None
     if "ECDSA" in name:
         return KeyType.ECDSA
-    if "RSA" in name or name.startswith(_PLAIN_RSA):
+    if "RSA" in name or name.startswith((_UNNAMED_RSA, *_PLAIN_RSA)):
         return KeyType.RSA
     return None
