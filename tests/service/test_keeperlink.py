@@ -40,7 +40,8 @@ class Ear:
         self.events: list[tuple[Event, bool]] = []
         self.answers: list[tuple[Wish, Reply | None]] = []
         self.news = asyncio.Event()
-        self.link = KeeperLink(lambda: KeeperSocket(path, 2), self.decider, self._event, self._answer)
+        self.lists: list[int] = []
+        self.link = KeeperLink(lambda: KeeperSocket(path, 2), self.decider, self._event, self._answer, self._list)
 
     async def _event(self, event: Event, news: bool) -> None:
         self.events.append((event, news))
@@ -48,6 +49,10 @@ class Ear:
 
     def _answer(self, wish: Wish, reply: Reply | None) -> None:
         self.answers.append((wish, reply))
+        self.news.set()
+
+    def _list(self) -> None:
+        self.lists.append(len(self.decider.live()))
         self.news.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -105,6 +110,18 @@ async def test_the_whole_list_is_adopted_and_the_past_only_remembered(tmp_path: 
             keeper.answer(Withdraw(network=IP))
             await ear.until(lambda: len(ear.events) == 3)
             assert [waiver.network for waiver in ear.decider.live()] == ["192.0.2.99"]
+
+
+async def test_of_many_changes_at_once_the_list_is_told_few_times_and_the_last_one_in_any_case(tmp_path: Path) -> None:
+    """Whoever hears of it goes through all of it: once for each of ten thousand would be a minute's work."""
+    keeper = Keeper()
+    with listening(tmp_path / "keeper.sock", keeper.serve) as path:
+        async with linked(path) as ear:
+            await ear.until(lambda: ear.lists == [0])
+            for number in range(200):
+                grant_by_hand(keeper, f"192.0.2.{number}")
+            await ear.until(lambda: ear.lists[-1] == 200)
+            assert len(ear.lists) < 50
 
 
 async def test_what_was_heard_before_is_not_told_again(tmp_path: Path) -> None:

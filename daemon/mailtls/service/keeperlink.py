@@ -27,6 +27,7 @@ FRESH = 600.0  # seconds for which a request waits for a keeper that is not ther
 QUEUE = 1000  # requests that wait
 RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to connect
 LOOK = 5.0  # seconds between looks at how the keeper fares
+BETWEEN_LISTS = 0.1  # seconds, at least, between two words about the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class KeeperLink:
         self._idle = asyncio.Event()
         self._idle.set()
         self._here = asyncio.Event()
+        self._list_is_other = asyncio.Event()
         self.trouble = "mailtls-keeper was not reached yet"
         self.health: Health | None = None
         self.last_event = 0
@@ -99,6 +101,7 @@ class KeeperLink:
             group.create_task(self._listen())
             group.create_task(self._ask())
             group.create_task(self._look())
+            group.create_task(self._tell_of_the_list())
 
     # --- hearing ---------------------------------------------------------------------------------------------
 
@@ -168,7 +171,15 @@ class KeeperLink:
                 await self._on_event(event, news)
                 if news:
                     self._change(event)
-                    self._on_list()
+                    self._list_is_other.set()
+
+    async def _tell_of_the_list(self) -> None:
+        """Tell that the list is another: at once, but once for many events; whoever hears it goes through all of it."""
+        while True:
+            await self._list_is_other.wait()
+            self._list_is_other.clear()
+            self._on_list()
+            await asyncio.sleep(BETWEEN_LISTS)
 
     def _change(self, event: Event) -> None:
         if event.step in (Step.GRANTED, Step.RENEWED):
