@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -186,7 +187,17 @@ class DoorWorld(World):
         age(master)
         running = find_master(self.root / "queue")
         assert running is not None
+        reloads = sum("reload --" in line for line in self.postfix.lines())
         os.kill(running.pid, signal.SIGHUP)
+        self.postfix.wait_for(r"postfix/master\[\d+\]: reload --", reloads + 1)
+        with self.network.server:
+            self.await_(lambda: not self._listens(port), f"nobody listens on port {port}")
+
+    def _listens(self, port: int) -> bool:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            return True
+        return False
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Edit a file of Postfix by `mailtlsctl edit`."""
