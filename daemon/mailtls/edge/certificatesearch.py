@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from mailtls.core.doorcertificate import DoorCertificate
@@ -91,7 +92,7 @@ def _files(root: Path, configured: Iterable[str]) -> list[Path]:
     listed = [root / each.lstrip("/") if root != Path("/") and not Path(each).exists() else Path(each)
               for each in configured]  # fmt: skip
     found = (path for place in PLACES for path in _below(root / place, DEEPEST))
-    return list(dict.fromkeys((*listed, *found)))[:MOST]
+    return list(dict.fromkeys((*listed, *islice(found, MOST))))
 
 
 def _below(directory: Path, depth: int) -> Iterator[Path]:
@@ -103,5 +104,5 @@ def _below(directory: Path, depth: int) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if depth > 1 and entry.name not in NOT_THERE:
                 yield from _below(Path(entry.path), depth - 1)
-        elif entry.is_file():
+        else:
             yield Path(entry.path)
