@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -192,15 +191,15 @@ def test_a_door_closes_by_itself_when_the_waiver_ends_and_the_keeper_is_dead(hou
 
 def test_the_errand_of_every_minute_ends_what_is_over_and_opens_nothing(house: DoorHouse) -> None:
     process = house.start()
-    house.grant(PEER, until=later(seconds=3))
+    end = later(seconds=3)
+    house.grant(PEER, until=end)
     house.grant(OTHER)
     house.house.kill(process)
     house.net.server.nft(
         f"add element inet mailtls legacy_host4 {{ {PEER} }}\ndelete element inet mailtls legacy_host4 {{ {PEER}, {OTHER} }}"
         f"\nadd element inet mailtls legacy_host4 {{ {PEER} timeout 1h }}\n"
     )  # the clock of the kernel went wrong, so to speak; and the other one's door was found dead
-    wait_until(lambda: later() > later(seconds=-3))
-    time.sleep(3)
+    wait_until(lambda: later() > end)
     done = house.run("--expire-once")
     assert (done.returncode, done.stderr.count("expired legacy")) == (0, 1), done.stderr
     assert (house.port_for(PEER), house.port_for(OTHER)) == (STRICT, STRICT)
