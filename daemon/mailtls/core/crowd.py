@@ -28,6 +28,7 @@ from mailtls.core.skim import SUITE, Skim
 from mailtls.core.stamp import Calendar
 
 _Counted = tuple[Session, int, datetime | None]
+_Trouble = tuple[list[_Counted], list[datetime]]  # sessions of one kind of failure, and when each was
 
 
 class Crowd:
@@ -40,7 +41,9 @@ class Crowd:
         self._suites: dict[bytes, tuple[str | None, str | None]] = {}
         self._logins = LoginCrowd(shapes.logins)
         self._settled: set[bytes] = set()
+        self._understood: tuple[frozenset[bytes], list[_Trouble], list[_Counted]] | None = None
         self._totals: Counter[Total] | None = None
+        self._peers: int | None = None
         self._others: tuple[list[tuple[LoginLine, int]], set[bytes]] | None = None
 
     # --- choosing --------------------------------------------------------------------------------------------
@@ -64,37 +67,48 @@ class Crowd:
         self.settle_failures(history, chosen)
         self.settle_successes(history, chosen)
 
+    def understand(self, chosen: frozenset[bytes]) -> None:
+        """Work out what failed of these addresses, and count all others, before any of it is to be recorded.
+
+        A skim does that while another process still reads; what it records later are sessions of these addresses.
+        """
+        self._understood = chosen, self._read_troubles(chosen), list(self._login_sessions(chosen))
+        self._choose(chosen)
+        self.totals()
+        self.peers()
+
     def settle_failures(self, history: History, chosen: Collection[bytes]) -> None:
         """Record what failed of these addresses, and their logins."""
-        self._settle_troubles(history, chosen)
-        self._record(history, self._login_sessions(chosen))
-        self._settled.update(chosen)
-        self._totals = self._others = None
+        if self._understood is not None and self._understood[0] == chosen:
+            _, troubles, logins = self._understood
+        else:
+            troubles, logins = self._read_troubles(chosen), list(self._login_sessions(chosen))
+        _settle_troubles(history, troubles)
+        self._record(history, logins)
+        self._choose(chosen)
 
     def settle_successes(self, history: History, chosen: Collection[bytes]) -> None:
         """Record what succeeded, and plaintext sessions."""
         self._record(history, chain(self._established(chosen), self._ended(chosen)))
-        self._settled.update(chosen)
-        self._totals = self._others = None
+        self._choose(chosen)
+
+    def _choose(self, chosen: Collection[bytes]) -> None:
+        if not self._settled.issuperset(chosen):
+            self._settled.update(chosen)
+            self._totals = self._others = self._peers = None
 
     def _record(self, history: History, rows: Iterable[_Counted]) -> None:
         for session, count, last in rows:
             history.record(session, count, last)
 
-    def _settle_troubles(self, history: History, chosen: Collection[bytes]) -> None:
-        """Record failures, with the exact times of all of them: bursts and rhythms are told by those."""
-        times = {name: list(peer.failed_at) for name, peer in history.peers.items()}
+    def _read_troubles(self, chosen: Collection[bytes]) -> list[_Trouble]:
+        """The failures of these addresses, with the exact times of all of them: bursts and rhythms show in those."""
+        found = []
         for key, (counts, stamps, _) in self._shapes.troubles.items():
-            if counts[0] <= 0 or address_in(key) not in chosen:
-                continue
-            for session, count, last in self._troubles(only=key):
-                history.record(session, count, last)
-                if session.peer is not None and session.outcome in FAILED:
-                    read = map(self._calendar.read, stamps)
-                    times.setdefault(session.peer.ip, []).extend(moment for moment in read if moment is not None)
-        for name, moments in times.items():
-            if name in history.peers:
-                history.peers[name].failed_at = sorted(moments)[:TIMES_PER_PEER]
+            if counts[0] > 0 and address_in(key) in chosen:
+                read = map(self._calendar.read, stamps)
+                found.append((list(self._troubles(only=key)), [moment for moment in read if moment is not None]))
+        return found
 
     # --- what is left ----------------------------------------------------------------------------------------
 
@@ -165,9 +179,11 @@ class Crowd:
 
     def peers(self) -> int:
         """Count the addresses that were not settled."""
-        shapes = self._shapes
-        found = {address_in(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
-        return len((found | self._other_logins()[1]) - self._settled)
+        if self._peers is None:
+            shapes = self._shapes
+            found = {address_in(key) for rows in (shapes.established, shapes.ended, shapes.troubles) for key in rows}
+            self._peers = len((found | self._other_logins()[1]) - self._settled)
+        return self._peers
 
     # --- rows to sessions ------------------------------------------------------------------------------------
 
@@ -305,6 +321,18 @@ class Successes:
     def peers(self) -> int:
         """Not known."""
         return 0
+
+
+def _settle_troubles(history: History, troubles: list[_Trouble]) -> None:
+    times = {name: list(peer.failed_at) for name, peer in history.peers.items()}
+    for sessions, moments in troubles:
+        for session, count, last in sessions:
+            history.record(session, count, last)
+            if session.peer is not None and session.outcome in FAILED:
+                times.setdefault(session.peer.ip, []).extend(moments)
+    for name, found in times.items():
+        if name in history.peers:
+            history.peers[name].failed_at = sorted(found)[:TIMES_PER_PEER]
 
 
 def _anonymous(key: bytes) -> bytes:

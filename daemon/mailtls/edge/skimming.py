@@ -95,12 +95,20 @@ class Skimming:
             else:
                 later, other = self._skimmed(blocks(self.descriptor, there)), None
         skim.end(later)
+        crowds = self._understand(skim, frozenset(wanted))
         skim.take(self._followed(frozenset(wanted), other, tickets))
         if not skim.regular:
             return False
         self.history.failing_unlisted += len(failing.keys() - wanted)
-        self._settle(skim, wanted)
+        self._settle(skim, crowds, frozenset(wanted))
         return True
+
+    def _understand(self, skim: Skim, wanted: frozenset[bytes]) -> dict[bytes, Crowd]:
+        """Work out what failed, while the other process is in the second pass already; nothing is recorded yet."""
+        crowds = {shapes.host_and_tag: Crowd(shapes, self.calendar) for shapes in (*skim.lanes.values(), skim.logins)}
+        for crowd in crowds.values():
+            crowd.understand(wanted)
+        return crowds
 
     def _followed(self, wanted: frozenset[bytes], other: Half | None, tickets: Tickets) -> Follower:
         """The second pass; if the other process dies in it, this one does it again."""
@@ -136,18 +144,19 @@ class Skimming:
             yield pack_skim(skim)
             yield self._follow(wanted, tickets).parcel()
 
-    def _settle(self, skim: Skim, wanted: set[bytes]) -> None:
+    def _settle(self, skim: Skim, crowds: dict[bytes, Crowd], wanted: frozenset[bytes]) -> None:
         """Record what was found of the listed peers; all others stay in the crowds."""
         self.drain(skim.odd)
         for lines in skim.alerts:
             assembler = Assembler(self.calendar)
             for session in [session for line in lines for session in assembler.feed(line)] + assembler.finish():
                 self.history.record(session)
-        crowds = [Crowd(shapes, self.calendar) for shapes in (*skim.lanes.values(), skim.logins)]
-        for crowd in crowds:
+        for name, shapes in skim.lanes.items():
+            crowds.setdefault(name, Crowd(shapes, self.calendar))
+        for crowd in crowds.values():
             crowd.settle_these(self.history, wanted)
         self.history.sessions_left_out += sum(shapes.left_out for shapes in (*skim.lanes.values(), skim.logins))
-        self.crowds += [*crowds, Successes(skim)]
+        self.crowds += [*crowds.values(), Successes(skim)]
         self.read = skim.logins.read
         self.understood = skim.understood()
 
