@@ -77,6 +77,22 @@ def test_every_refusal_has_the_reason_that_postfix_logs(hello: ClientHello, serv
     assert outcome(hello, server) == reason
 
 
+def test_newer_openssl_has_other_words_for_hellos_that_nobody_takes() -> None:
+    newer = replace(BOTH, openssl=(3, 5))
+    assert predict(replace(TLS10, compressions=(1,)), newer) == Refused(0x156, 47)
+    assert predict(replace(TLS10, compressions=()), newer) == predict(replace(TLS10, compressions=()), BOTH)
+    assert (predict(replace(TLS10, ciphers=()), BOTH), predict(replace(TLS10, ciphers=()), newer)) == (
+        Refused(0x0B7, 47),
+        Refused(0x0B7, 50),
+    )
+
+
+def test_newer_openssl_asks_whether_the_client_takes_points_as_they_are() -> None:
+    compressed = replace(TLS12, point_formats=(1,))
+    assert outcome(compressed, ONLY_ECDSA) == "TLSv1.2 with ECDHE-ECDSA-AES128-GCM-SHA256"
+    assert outcome(compressed, replace(ONLY_ECDSA, openssl=(3, 5))) == "no shared cipher"
+
+
 def test_without_supported_groups_there_is_no_ecdhe_at_all() -> None:
     assert outcome(replace(TLS12, groups=None), BOTH) == "TLSv1.2 with AES128-SHA"
 

@@ -12,6 +12,7 @@ from functools import cache
 
 from mailtls.core.ciphersuite import CipherSuite, read_listing
 from mailtls.core.serverprofile import (
+    FFDHE_GROUPS,
     POSTFIX_GROUPS,
     SECP256R1,
     SECP384R1,
@@ -67,7 +68,9 @@ class Profile:
         """Say what it offers in numbers."""
         listed = cipher_list(":".join((self.cipherlist, *(f"!{word}" for word in self.exclude))))
         keys = tuple(KEYS[name] for name in self.keys)
-        return ServerProfile(self.versions, listed, keys, self.groups, self.preempt)
+        return ServerProfile(
+            self.versions, listed, keys, (*self.groups, *more_groups()), self.preempt, openssl=openssl_version()
+        )
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -108,6 +111,21 @@ def cipher_list(text: str) -> tuple[CipherSuite, ...]:
     """Ask the openssl command which suites a list means, in their order."""
     command = ["openssl", "ciphers", "-V", f"{text}:@SECLEVEL=0"]
     return read_listing(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@cache
+def more_groups() -> tuple[int, ...]:
+    """Ask whether this Postfix adds groups of finite fields to those of its curves (3.8 and later)."""
+    asked = subprocess.run(["postconf", "-dh", "tls_ffdhe_auto_groups"], capture_output=True, text=True, check=False)
+    return FFDHE_GROUPS if asked.stdout.split() == ["ffdhe2048", "ffdhe3072"] else ()
+
+
+@cache
+def openssl_version() -> tuple[int, int]:
+    """Ask which OpenSSL this machine has; Postfix uses the same."""
+    words = subprocess.run(["openssl", "version"], check=True, capture_output=True, text=True).stdout.split()
+    major, minor = words[1].split(".")[:2]
+    return int(major), int(minor)
 
 
 def settings_for(profiles: tuple[Profile, ...]) -> tuple[Settings, dict[str, Profile]]:

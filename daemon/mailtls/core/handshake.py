@@ -52,12 +52,16 @@ REASONS = {
     UNSUPPORTED_PROTOCOL: "unsupported protocol",
     0x124: "bad legacy version",
     0x155: "invalid compression algorithm",
+    0x156: "required compression algorithm missing",
     0x172: "wrong signature type",
     0x175: "inappropriate fallback",
     0x178: "no shared signature algorithms",
     VERSION_TOO_LOW: "version too low",
 }
 """OpenSSL's reasons that a hello can lead to (include/openssl/sslerr.h), as Postfix logs them."""
+
+
+_CHANGED = (3, 5)  # or earlier: of the versions between 3.0 and this none was looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def _negotiate(hello: ClientHello, server: ServerProfile) -> Negotiated:
     newest = version == TLS13
     cipher = _suite(hello, server, version, frozenset()) if newest else None
     if 0 not in hello.compressions:
-        raise _Refusal(0x0BB, DECODE_ERROR)
+        raise _without_compression(hello, server)
     retry = _check_extensions(hello, server, version)
     if newest and len(hello.compressions) != 1:
         raise _Refusal(0x155, ILLEGAL_PARAMETER)
@@ -152,9 +156,15 @@ def _check_ciphers(hello: ClientHello, server: ServerProfile, version: int) -> N
     if hello.uneven:
         raise _Refusal(0x097, DECODE_ERROR)
     if not hello.ciphers and not hello.sslv2_kinds:
-        raise _Refusal(0x0B7, ILLEGAL_PARAMETER)
+        raise _Refusal(0x0B7, DECODE_ERROR if server.openssl >= _CHANGED else ILLEGAL_PARAMETER)
     if FALLBACK_SCSV in hello.ciphers and version != server.highest:
         raise _Refusal(0x175, INAPPROPRIATE_FALLBACK)
+
+
+def _without_compression(hello: ClientHello, server: ServerProfile) -> _Refusal:
+    if hello.compressions and server.openssl >= _CHANGED:
+        return _Refusal(0x156, ILLEGAL_PARAMETER)
+    return _Refusal(0x0BB, DECODE_ERROR)
 
 
 # --- extensions ----------------------------------------------------------------------------------------------------
@@ -255,15 +265,20 @@ def _authentications(
             ways.add(Authentication.RSA)
         elif key.kind is SigningKey.ECDSA:
             signs = version < TLS12 or shared is None or key.kind in named
-            if signs and _curve_is_known(hello, key):
+            if signs and _curve_is_known(hello, server, key):
                 ways.add(Authentication.ECDSA)
         elif version == TLS12 and key.kind in named:
             ways.add(Authentication.ECDSA)
     return frozenset(ways)
 
 
-def _curve_is_known(hello: ClientHello, key: ServerKey) -> bool:
-    """Tell whether the client knows the curve of the certificate (tls1_check_cert_param); formats do not matter."""
+def _curve_is_known(hello: ClientHello, server: ServerProfile, key: ServerKey) -> bool:
+    """Tell whether the client knows the curve of the certificate, uncompressed (tls1_check_cert_param).
+
+    OpenSSL 3.0 has the same lines about the format, and yet takes the certificate.
+    """
+    if server.openssl >= _CHANGED and hello.point_formats is not None and 0 not in hello.point_formats:
+        return False
     return hello.groups is None or key.group in hello.groups
 
 
@@ -279,11 +294,13 @@ def _check_signature(
         if not any(key.kind is kind and _certificate_will_do(hello, key) for key in server.keys):
             raise _Refusal(0x172, HANDSHAKE_FAILURE)
         return
-    if not any(_signs(hello, key, scheme, version, cipher) for scheme in shared or () for key in server.keys):
+    if not any(_signs(hello, server, key, scheme, version, cipher) for scheme in shared or () for key in server.keys):
         raise _Refusal(0x076, HANDSHAKE_FAILURE)
 
 
-def _signs(hello: ClientHello, key: ServerKey, scheme: int, version: int, cipher: CipherSuite) -> bool:
+def _signs(
+    hello: ClientHello, server: ServerProfile, key: ServerKey, scheme: int, version: int, cipher: CipherSuite
+) -> bool:
     kind, detail, new = _SCHEMES.get(scheme, (None, 0, False))
     if kind is not key.kind or not _certificate_will_do(hello, key):
         return False
@@ -292,7 +309,7 @@ def _signs(hello: ClientHello, key: ServerKey, scheme: int, version: int, cipher
             return False
     elif (cipher.authentication is Authentication.RSA) != (kind is SigningKey.RSA):
         return False
-    if version == TLS12 and kind is SigningKey.ECDSA and not _curve_is_known(hello, key):
+    if version == TLS12 and kind is SigningKey.ECDSA and not _curve_is_known(hello, server, key):
         return False
     return scheme not in _PSS or key.bits >= detail
 

@@ -19,6 +19,9 @@ X25519, X448, SECP256R1, SECP384R1, SECP521R1 = 0x001D, 0x001E, 0x0017, 0x0018, 
 POSTFIX_GROUPS = (X25519, X448, SECP256R1, SECP521R1, SECP384R1)
 """Postfix's tls_eecdh_auto_curves, since 3.2, in its order."""
 
+FFDHE_GROUPS = (0x0100, 0x0101)
+"""Postfix's tls_ffdhe_auto_groups, since 3.8, which it adds to these."""
+
 OPENSSL_VERSIONS = frozenset({TLS10, TLS11, TLS12, TLS13})
 """What Debian's OpenSSL is built with; SSLv3 is not."""
 
@@ -51,7 +54,11 @@ class ServerKey:
 
 @dataclass(frozen=True, slots=True)
 class ServerProfile:
-    """What a service offers. `ciphers`: in its order, those of TLS 1.3 included; `preempt`: tls_preempt_cipherlist."""
+    """What a service offers.
+
+    `ciphers`: in its order, those of TLS 1.3 included. `preempt`: tls_preempt_cipherlist. `built_with`: versions that
+    its library knows; `openssl`: of which version that is.
+    """
 
     versions: frozenset[int]
     ciphers: tuple[CipherSuite, ...]
@@ -59,6 +66,7 @@ class ServerProfile:
     groups: tuple[int, ...] = POSTFIX_GROUPS
     preempt: bool = False
     built_with: frozenset[int] = OPENSSL_VERSIONS
+    openssl: tuple[int, int] = (3, 0)
 
     @property
     def highest(self) -> int:
