@@ -40,7 +40,8 @@ class Doors:
         self._context.load_cert_chain(chain)
         self._namespace = namespace
         self._listening: dict[int, list[socket.socket]] = {}
-        self.seen: list[tuple[int, str]] = []
+        self.seen: list[tuple[int, str, str]] = []
+        """Of each session: the port it came to, the client's address, and the address it came to."""
         self.is_stopped = threading.Event()
         for port in ports:
             self.open(port)
@@ -65,7 +66,7 @@ class Doors:
         with suppress(OSError):
             while True:
                 client, where = listening.accept()
-                self.seen.append((port, where[0]))
+                self.seen.append((port, where[0], client.getsockname()[0]))
                 threading.Thread(target=self._serve, args=(client, port), daemon=True).start()
 
     def _serve(self, client: socket.socket, port: int) -> None:
@@ -107,6 +108,10 @@ class DoorHouse:
         self.doors = doors
         self.house = house
         self.show(DOORS)
+
+    def settle(self) -> None:
+        """Return when the round that goes on is over."""
+        self.house.ask({"op": "withdraw", "network": "203.0.113.250"})
 
     def show(self, doors: dict[str, int], own: tuple[str, ...] = ("127.0.0.0/8", "::1/128"), **fields: Any) -> None:
         """Write the view, as `setup` does."""
