@@ -31,8 +31,9 @@ from mailtls.core.offering import (
     REQUIRE_CERTIFICATE,
     exclusions_of,
 )
+from mailtls.core.secondlock import WAIVED
 
-CLASS = "mailtls_waived"
+CLASS = WAIVED
 """The restriction class of those who may: the value of every entry in a door's tables."""
 TURNED_AWAY = "check_client_access static:{450 4.7.1 Service temporarily not available for your address}"
 """A 450 for everybody else. `defer` would answer 4.3.2, which reads as a fault of the server's own."""
