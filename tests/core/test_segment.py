@@ -66,6 +66,8 @@ def test_extension_headers_of_ipv6_are_skipped() -> None:
         V4[:9] + b"\x11" + V4[10:],  # UDP
         V4[:6] + b"\x20\x05" + V4[8:],  # a later fragment
         b"\x41" + V4[1:],  # a header of four bytes
+        V4[:12],
+        V4[:19],
         V4[:30],
         V4[:32] + b"\x10" + V4[33:],  # a TCP header of four bytes
         b"\x95" + V4[1:],
@@ -81,6 +83,13 @@ def test_an_unknown_link_or_another_protocol_is_none() -> None:
     assert read_segment(Frame(9999, None, V4)) is None
     assert read_segment(Frame(1, None, bytes(12) + b"\x08\x06" + V4)) is None
     assert read_segment(Frame(276, None, b"\x08\x06" + bytes(18) + V4)) is None
+
+
+@pytest.mark.parametrize("packet", [V4, V6])
+def test_a_packet_that_is_cut_anywhere_is_none_or_a_shorter_segment(packet: bytes) -> None:
+    for size in range(len(packet)):
+        read = read_segment(Frame(101, None, packet[:size]))
+        assert read is None or read.data == b"EHLO"[: max(0, size - len(packet) + 4)]
 
 
 @given(st.sampled_from(sorted(LINKS)), st.binary(max_size=100))

@@ -67,7 +67,7 @@ def _packet(link: int, data: bytes) -> bytes:
 
 
 def _read_ip(at: float | None, packet: bytes) -> Segment | None:
-    if packet[0] >> 4 == 4:
+    if packet[0] >> 4 == 4 and len(packet) >= 20:
         size, flags = struct.unpack_from(">H2xH", packet, 2)
         head = (packet[0] & 0x0F) * 4
         if packet[9] != _TCP or flags & 0x1FFF or head < 20:
