@@ -317,6 +317,23 @@ def test_behind_postscreen_the_door_is_the_service_behind_it() -> None:
             conversation.deliver()
 
 
+def test_each_address_of_the_mx_gets_a_door_of_its_own() -> None:
+    with PrivatePostfix(Settings()) as postfix:
+        master, port = postfix.configuration / "master.cf", postfix.ports["smtp"]
+        master.write_text(f"127.0.0.2:{port} inet n - n - - smtpd\n{master.read_text()}")
+        postfix_reload(postfix)
+        room = room_with_doors(postfix, levels=(Level.LEGACY,))
+        room = replace(room, services=(*room.services, f"127.0.0.2:{port}"))
+        setup(room)
+        doors = view_of(postfix).doors
+        assert {door.addresses for door in doors} == {("127.0.0.1",), ("127.0.0.2",)}
+        room.tables.beside("legacy").put(TablePair({LISTED: "mailtls_waived"}))
+        for door in doors:
+            with Conversation(LISTED, Server(door.addresses[0], door.port)) as conversation:
+                conversation.secure(openssl(ssl.TLSVersion.TLSv1))
+                conversation.deliver()
+
+
 # --- refused, drifted, taken back --------------------------------------------------------------------------------
 
 
