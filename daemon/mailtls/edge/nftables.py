@@ -123,7 +123,7 @@ async def removals() -> AsyncIterator[None]:
 
     Raises FirewallError where nft cannot be run.
     """
-    command = (COMMAND, "monitor", "destroy", "rules")
+    command = (COMMAND, "monitor", "rules")  # nft 1.1.3 takes no `destroy` here, 1.0.6 does
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
