@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.system.tree import NoTreeError, has_packages, on_a_copy
+from tests.system.tree import NSPAWN, NoTreeError, has_packages, on_a_copy
 
 CHECKOUT = Path(__file__).parent.parent.parent
 SOURCE = "/usr/src/mailtls"
@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
 LENT = "/opt/packages"
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
+ENTER = 'for group in $1; do echo $$ >"$group/cgroup.procs" || exit 1; done; shift; exec "$@"'
 
 
 class Machine:
@@ -171,14 +173,34 @@ def booted(tree: Path) -> Iterator[Machine]:
         disk, console = Path(scratch, "disk"), Path(scratch, "console")
         disk.mkdir()
         command = on_a_copy(tree, disk, *binds, "--private-network", "--console=pipe", "-b")
-        with console.open("wb") as output:
-            nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        machine = Machine(nspawn, console)
-        try:
-            machine.wait_until_up()
-            yield machine
-        finally:
-            machine.end()
+        with own_cgroups(Path(scratch).name) as groups:
+            with console.open("wb") as output:
+                nspawn = subprocess.Popen(
+                    ["sh", "-c", ENTER, "sh", " ".join(groups), *command],
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                )  # fmt: skip
+            machine = Machine(nspawn, console)
+            try:
+                machine.wait_until_up()
+                yield machine
+            finally:
+                machine.end()
+
+
+@contextmanager
+def own_cgroups(name: str) -> Iterator[list[str]]:
+    """Make cgroups for one machine. Without systemd here nobody else does, and machines would stop each other's units."""
+    roots = [root for root in map(Path, CGROUPS) if "--keep-unit" in NSPAWN and (root / "cgroup.procs").exists()]
+    groups = [root / name for root in roots]
+    for group in groups:
+        group.mkdir()
+    try:
+        yield [str(group) for group in groups]
+    finally:
+        for group in groups:
+            for inner, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):
+                    Path(inner).rmdir()
 
 
 def _filled(source: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.system.machine import SOURCE, Machine
+from tests.system.setup import follow
 from tests.system.site import MODERN, OLD, PLAIN, RSA_ONLY, Sent, connect, harden, send
 
 # What every machine changes by itself, or keeps of the change of another file; and what is no disk.
@@ -26,7 +27,7 @@ def tree_of(machine: Machine) -> set[str]:
 def install(machine: Machine) -> None:
     """As docs/setup.md says, with an RSA certificate that the old servers do not look at."""
     machine.run(f"{SOURCE}/scripts/install", patience_s=300)
-    machine.run("mailtlsctl", "setup", "--self-signed")
+    follow(machine, "2.", mark="sh doors")
     machine.until(machine.is_in_touch, "mailtlsd in touch with the keeper")
     machine.until(lambda: serving(machine) == {"legacy-rsa", "legacy"}, "both doors serve")
 
