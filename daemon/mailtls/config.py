@@ -158,17 +158,18 @@ class Places:
         return tuple(self.under(path) for path in self.config.log.files)
 
 
-def read_config(path: str | None = None) -> Config:
+def read_config(path: str | None = None, *, as_set_up: bool = True) -> Config:
     """Read the file that is named, or that `MAILTLS_CONFIG` names, or the usual one if it is there.
 
-    A file that is named must exist. What `setup` wrote about Postfix stands in place of [postfix]. Raises ConfigError
+    A file that is named must exist. What `setup` wrote about Postfix stands in place of [postfix], unless `as_set_up`
+    is False: the keeper follows that file by itself, and has waivers to end while it is broken. Raises ConfigError
     with one sentence.
     """
     named = path or os.environ.get(VARIABLE)
     place = Path(named or PLACE)
-    if named is None and not place.exists():
-        return _as_set_up(Config())
-    return _as_set_up(parse_operator_file(Config, _text(place), str(place)))
+    used = not (named is None and not place.exists())
+    config = parse_operator_file(Config, _text(place), str(place)) if used else Config()
+    return _as_set_up(config) if as_set_up else config
 
 
 def _as_set_up(config: Config) -> Config:

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What the errand of every minute does is noticed, although its unit keeps everyday information from the journal.
     begin_logging("mailtls-keeper", info=NOTICE if asked.expire_once else PRIORITIES[logging.INFO])
     try:
-        config = read_config(asked.config)
+        config = read_config(asked.config, as_set_up=False)
         if asked.ensure_tables:
             return _ensure_tables(config)
         if asked.expire_once:

@@ -88,7 +88,7 @@ class KeeperHouse:
 
     @property
     def config(self) -> Config:
-        return read_config(str(self.toml))
+        return read_config(str(self.toml), as_set_up=False)
 
     @property
     def socket(self) -> Path:

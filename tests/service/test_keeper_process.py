@@ -198,3 +198,19 @@ def test_it_tells_systemd_that_it_is_ready_and_how_it_fares(house: KeeperHouse) 
         while (told := notify.recv(4096)) != b"STOPPING=1":
             assert told.startswith(b"WATCHDOG=1")
         assert isinstance(process, subprocess.Popen)
+
+
+def test_waivers_end_while_the_view_of_postfix_is_broken(house: KeeperHouse) -> None:
+    process = house.start()
+    assert house.ask(grant(until=later(seconds=2))).live
+    (house.root / "etc" / "mailtls" / "postfix.toml").write_text("nonsense")
+    house.kill(process)
+
+    def is_over() -> bool:
+        assert house.run("--expire-once").returncode == 0
+        return house.looked_up("192.0.2.7") == {}
+
+    wait_until(is_over)
+    house.start()
+    faults = {fault.kind: fault.sentence for fault in house.ask({"op": "status"}).health.faults}  # type: ignore[union-attr]
+    assert "mailtlsctl setup" in faults["view"]
