@@ -8,6 +8,9 @@ clients         the cast: each client is one function, and tells in plain words 
 programs        mailtlsctl, mailtlsd and mailtls-keeper, run as an operator or systemd runs them
 authserver      what Postfix asks when it is to announce AUTH
 world           all of it together: Postfix, keeper and mailtlsd, and what one asks of them
+netns           a small internet of the tests' own, in network namespaces
+doors           a mail server in it, who comes from where, and the full matrix of versions and suites
+doors_world     that mail server with its doors, keeper and mailtlsd
 
 `scripts/demo.py` plays the same cast for people to see; the tests here assert what mailtls makes of it.
 """
