@@ -67,11 +67,23 @@ def test_a_peer_that_no_door_takes_is_told_what_to_change(hello: ClientHello, wo
     assert words in choice.changes[0]
 
 
-def test_who_comes_back_with_less_on_purpose_gets_no_door_for_it() -> None:
-    choice = choose(replace(MODERN, ciphers=(0xC02B, 0x5600)), DOORS)
+@pytest.mark.parametrize(
+    ("hello", "otherwise"),
+    [
+        (replace(MODERN, ciphers=(0xC02B, 0x002F, 0x5600)), "(without that, TLSv1.2 with ECDHE-ECDSA-AES128-GCM-SHA256)"),
+        (replace(OLD, ciphers=(0x002F, 0x5600)), "(without that, too: unsupported protocol)"),
+    ],
+)
+def test_who_comes_back_with_less_on_purpose_gets_no_door_for_it(hello: ClientHello, otherwise: str) -> None:
+    choice = choose(hello, DOORS)
     assert (choice.narrowest, choice.level) == (None, None)
     assert "look at its first attempt" in choice.changes[0]
-    assert "without that, TLSv1.2 with ECDHE-ECDSA-AES128-GCM-SHA256" in choice.changes[0]
+    assert otherwise in choice.changes[0]
+
+
+def test_who_says_so_and_has_the_best_all_the_same_is_taken() -> None:
+    best = replace(MODERN, ciphers=(0x1301, 0x5600), versions=(0x0304,), extensions=(43, 51), key_shares=(0x17,))
+    assert choose(best, DOORS).narrowest is Way.STRICT
 
 
 def test_an_rsa_certificate_that_is_there_makes_no_door_of_its_own() -> None:

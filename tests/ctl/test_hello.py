@@ -72,6 +72,17 @@ def test_every_peer_is_told_its_narrowest_door_and_the_command(config: Path, cap
     assert "is not known" not in ran.stdout
 
 
+def test_those_whom_no_door_takes_come_first_and_of_the_fine_ones_only_some(config: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.pcap"
+    sent = [frame for number in range(1, 31) for frame in frames(f"192.0.2.{number}", MODERN_HELLO)]
+    sent += frames("198.51.100.7", RSA_ONLY) + frames("198.51.100.8", SSLV3) + frames("198.51.100.9", EXPORT)
+    many.write_bytes(pcap(sent))
+    ran = mailtlsctl("hello", "--config", config, many, COLUMNS="120")
+    told = [line.split()[0] for line in ran.stdout.splitlines() if " port 25, STARTTLS" in line]
+    assert told == ["198.51.100.9", "198.51.100.8", "198.51.100.7", *(f"192.0.2.{number}" for number in range(1, 21))]
+    assert ran.stdout.endswith("The strict door takes 10 hellos more; --json lists them.\n")
+
+
 def test_the_json_follows_its_model(config: Path, capture: Path) -> None:
     ran = mailtlsctl("hello", "--json", "--config", config, capture)
     answer = Hellos.model_validate_json(ran.stdout)

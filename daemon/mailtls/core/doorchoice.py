@@ -85,12 +85,16 @@ class Choice:
 
     @property
     def came_back_with_less(self) -> bool:
-        """Tell whether the strict door refuses the hello because the peer says that it can do better."""
-        return self.tried.get(Way.STRICT) in (Refused(_FALLBACK, 86),)
+        """Tell whether the strict door refuses the hello, and any door because the peer says that it can do better."""
+        return _refused(self.tried[Way.STRICT]) and _FALLBACK in map(_reason, self.tried.values())
 
 
 def _refused(answer: Prediction) -> bool:
     return isinstance(answer, Refused)
+
+
+def _reason(answer: Prediction) -> int | None:
+    return answer.reason if isinstance(answer, Refused) else None
 
 
 def doors_of(settings: PostfixSettings) -> Doors | None:

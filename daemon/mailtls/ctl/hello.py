@@ -25,6 +25,7 @@ from mailtls.ctl.screen import ADDRESS, BAD, GOOD, HEADING, Screen, plural, span
 from mailtls.edge.capturefile import CaptureFile
 
 MOST = 50_000  # different hellos that are told
+_FINE = 20  # of those that the strict door takes, so many are told in text; --json has all
 _LONGEST_OFFER = 12  # suites that are named in text; --json has all
 
 _WORDS = {Way.STRICT: "strict", Way.RSA_BESIDE: "strict with an RSA certificate beside"}
@@ -127,8 +128,13 @@ def _time(seconds: float | None) -> datetime | None:
 
 
 def _pages(answer: Hellos, view: Screen, ports: list[int]) -> Iterator[str]:
-    for row in answer.hellos:
+    fine = [row for row in answer.hellos if row.narrowest == Way.STRICT]
+    for row in sorted((row for row in answer.hellos if row.narrowest != Way.STRICT), key=_depth):
         yield from _hello_lines(row, view)
+    for row in fine[:_FINE]:
+        yield from _hello_lines(row, view)
+    if len(fine) > _FINE:
+        yield view.prose(f"The strict door takes {plural(len(fine) - _FINE, 'hello')} more; --json lists them.")
     if not answer.hellos:
         listed = ", ".join(str(port) for port in ports)
         yield view.prose(
@@ -148,6 +154,11 @@ def _pages(answer: Hellos, view: Screen, ports: list[int]) -> Iterator[str]:
             "Which doors this machine has is not known (mailtlsctl setup looks); strict is here Debian's Postfix as it "
             "comes, with an RSA and an ECDSA certificate."
         )
+
+
+def _depth(row: HelloRow) -> int:
+    """Put those first whom no door takes, then those who need the deepest."""
+    return -len(Way) if row.narrowest is None else -list(Way).index(Way(row.narrowest))
 
 
 def _hello_lines(row: HelloRow, view: Screen) -> Iterator[str]:
