@@ -136,6 +136,40 @@ def test_a_client_may_say_which_certificates_it_takes() -> None:
     assert outcome(picky, ONLY_ECDSA).startswith("TLSv1.3"), "what is not known is not held against anybody"
 
 
+def test_an_ed25519_key_serves_tls_12_to_those_who_name_it() -> None:
+    ed25519 = replace(BOTH, keys=(ServerKey(SigningKey.ED25519),))
+    assert outcome(replace(TLS12, signatures=(0x0807,)), ed25519) == "TLSv1.2 with ECDHE-ECDSA-AES128-GCM-SHA256"
+    assert outcome(TLS12, ed25519) == "no shared cipher"
+    assert outcome(replace(TLS13, signatures=(0x0807,)), ed25519).startswith("TLSv1.3")
+
+
+def test_without_signature_algorithms_sha1_is_meant_and_only_two_kinds_of_keys_have_that() -> None:
+    silent = replace(TLS12, signatures=None)
+    assert outcome(silent, BOTH) == "TLSv1.2 with ECDHE-ECDSA-AES128-GCM-SHA256"
+    picky = replace(silent, certificate_signatures=(0x0401,))
+    assert outcome(picky, BOTH) == "no shared signature algorithms"
+
+
+@pytest.mark.parametrize(
+    ("hello", "reason"),
+    [
+        (replace(TLS13, versions=None), "length mismatch"),
+        (replace(TLS13, broken=frozenset({43})), "length mismatch"),
+        (replace(TLS13, key_shares=(), broken=frozenset({51})), "length mismatch"),
+        (replace(TLS13, broken=frozenset({11, 23})), "TLSv1.3 with TLS_AES_128_GCM_SHA256"),
+        (replace(TLS10, signatures=(), broken=frozenset({13})), "TLSv1 with AES128-SHA"),
+    ],
+)
+def test_what_is_malformed_matters_where_the_version_reads_it(hello: ClientHello, reason: str) -> None:
+    assert outcome(hello, BOTH) == reason
+
+
+def test_key_exchanges_that_no_postfix_has_are_never_chosen() -> None:
+    everything = replace(BOTH, ciphers=tuple(BY_NUMBER.values()))
+    strange = ClientHello(0x0303, (0x00AD, 0x0030, 0xC00E, 0xC021), groups=(0x17,), signatures=(0x0401,))
+    assert outcome(strange, everything) == "no shared cipher"
+
+
 def test_the_alert_to_an_sslv3_client_is_one_that_it_knows() -> None:
     assert predict(replace(TLS10, version=0x0300), BOTH) == Refused(0x18C, 40)
     assert predict(TLS10, STRICT) == Refused(0x102, 70)

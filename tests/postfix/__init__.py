@@ -4,6 +4,8 @@ certificates    key pairs, made with the openssl command
 instance        a private Postfix: its own configuration, queue, data, log and ports under one temporary directory
 conversation    one SMTP connection from an address of its own, up to the first byte after STARTTLS
 hello           first flights of TLS that no library sends any more, as bytes
+randomhello     random ones from a seed; firstflights: those of real clients
+profiles        services with different TLS, and what they should come to; comparing: predictions beside answers and log
 clients         the cast: each client is one function, and tells in plain words what happened to it
 programs        mailtlsctl, mailtlsd and mailtls-keeper, run as an operator or systemd runs them
 authserver      what Postfix asks when it is to announce AUTH
