@@ -76,6 +76,7 @@ def test_when_all_processes_are_killed_mail_flows_and_every_waiver_ends_in_time(
         assert delivers(world, STRANGER, TLS13_MODERN)
         world.await_(lambda: not delivers(world, PEER) and not delivers(world, OTHER), "both are back at the strict door")
         assert datetime.now(UTC) < over + A_MINUTE
+        world.await_(lambda: datetime.now(UTC) > over, "the last of them is over")
         assert world.run("mailtls-keeper", "--expire-once").status == 0
         assert not world.entry("198.51.100.9")
         assert delivers(world, PEER, TLS13_MODERN)
