@@ -72,8 +72,11 @@ class Crowd:
 
         A skim does that while another process still reads; what it records later are sessions of these addresses.
         """
-        self._understood = chosen, self._read_troubles(chosen), list(self._login_sessions(chosen))
+        theirs, said, others = self._logins.parted(chosen)
+        self._understood = chosen, self._read_troubles(chosen), list(self._to_sessions(theirs))
         self._choose(chosen)
+        if self._settled == chosen:
+            self._others = said, others
         self.totals()
         self.peers()
 
@@ -263,7 +266,10 @@ class Crowd:
                 yield session, counts[kind], last
 
     def _login_sessions(self, chosen: Collection[bytes]) -> Iterator[_Counted]:
-        for ip, login, (count, first, last, *_) in self._logins.of(chosen):
+        return self._to_sessions(self._logins.of(chosen))
+
+    def _to_sessions(self, logins: Iterable[tuple[bytes, LoginLine, Row]]) -> Iterator[_Counted]:
+        for ip, login, (count, first, last, *_) in logins:
             if login.outcome is not None:
                 name = canonical_ip(printable(ip.removeprefix(b"::ffff:"), 64))
                 yield (

@@ -12,6 +12,8 @@ from mailtls.core.dovecotlog import LoginLine, login_service, read_login
 from mailtls.core.history import FAILED
 from mailtls.core.shape import Row
 
+_Of = tuple[bytes, LoginLine, Row]
+
 
 class LoginCrowd:
     """All login rows of a log. Nothing is kept beside them but what their meanings are, and of whom they were."""
@@ -20,8 +22,8 @@ class LoginCrowd:
         self._rows = rows
         self._meanings: dict[tuple[bytes, bytes, bytes], LoginLine | None] = {}
 
-    def of(self, addresses: Container[bytes]) -> Iterator[tuple[bytes, LoginLine, Row]]:
-        """Yield the rows of these addresses, in the order of the log."""
+    def of(self, addresses: Container[bytes]) -> Iterator[_Of]:
+        """Yield the rows of these addresses, in the order of the log; there may be as many as were counted."""
         for key, row in self._rows.items():
             program, word, address, state = key.split(b"\0", 3)
             if address in addresses and row[0] > 0:
@@ -31,6 +33,12 @@ class LoginCrowd:
 
     def without(self, addresses: Container[bytes]) -> tuple[list[tuple[LoginLine, int]], set[bytes]]:
         """Tell what all others said and how often, and who they are."""
+        _, said, others = self.parted(addresses)
+        return said, others
+
+    def parted(self, addresses: Container[bytes]) -> tuple[list[_Of], list[tuple[LoginLine, int]], set[bytes]]:
+        """Both at once, for few addresses among many."""
+        theirs: list[_Of] = []
         counts: Counter[tuple[bytes, bytes, bytes]] = Counter()
         others: set[bytes] = set()
         for key, row in self._rows.items():
@@ -38,8 +46,12 @@ class LoginCrowd:
             if address not in addresses:
                 counts[program, word, state] += row[0]
                 others.add(address)
+            elif row[0] > 0:
+                login = self._meaning((program, word, state))
+                if login is not None:
+                    theirs.append((address, login, row))
         said = [(self._meaning(kind), count) for kind, count in counts.items()]
-        return [(login, count) for login, count in said if login is not None], others
+        return theirs, [(login, count) for login, count in said if login is not None], others
 
     def _meaning(self, kind: tuple[bytes, bytes, bytes]) -> LoginLine | None:
         if kind not in self._meanings:
