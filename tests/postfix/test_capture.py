@@ -40,7 +40,9 @@ CAST: dict[str, tuple[Handshake, str | None]] = {
 def recording(file: Path, link: str, port: int, hellos: int) -> Iterator[None]:
     """Record a port while the block runs, and until so many hellos are there; `link`: lo, or any (Linux cooked)."""
     assert TCPDUMP is not None
-    command = [TCPDUMP, "-i", link, "-U", "--immediate-mode", "-Z", "root", "-w", str(file), f"tcp port {port}"]
+    # Without waiting, the kernel's ring has room for packets of the longest length only: few, unless that is short.
+    quick = ["-U", "--immediate-mode", "-s", "4096", "-B", "16384"]
+    command = [TCPDUMP, "-i", link, *quick, "-Z", "root", "-w", str(file), f"tcp port {port}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
         assert tcpdump.stderr is not None
         heard = tcpdump.stderr.readline()
