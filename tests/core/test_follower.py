@@ -100,6 +100,7 @@ def test_sessions_of_everybody_are_counted() -> None:
 
 
 SUITES = [f"TLSv1.{n % 4} with cipher {'X' * n}{'-' * (n % 3)}Y".replace("v1.0", "v1").encode() for n in range(40)]
+SUITES[5:5] = [SUITES[0] + b"256", SUITES[1][:-1]]  # longer and shorter than a frequent one
 
 
 def test_usual_suites_are_counted_as_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_usual_suites_are_counted_as_all_others(monkeypatch: pytest.MonkeyPatch)
     for number in range(4):
         lines = []
         for rank, suite in enumerate(SUITES):
-            for client in ["a[192.0.2.1]"] + ["b.example[192.0.2.2]"] * (40 - rank):
+            for client in ["a[192.0.2.1]"] + ["b.example[192.0.2.2]"] * (50 - rank):
                 lines.append(f"{HEAD}Trusted TLS connection established from {client}: {suite.decode()} (1/1 bits)\n")
                 expected[suite] += 1
         found.follow("".join(lines).encode(), number)
@@ -126,10 +127,10 @@ def test_clients_of_odd_names_are_followed(own: bytes) -> None:
     lines = [
         f"{HEAD}disconnect from {name}[192.0.2.1]{rest}"
         for name in names
-        for rest in ("", ":25", " ehlo=1 quit=1 commands=2", " ehlo=2 starttls=1 data=1", " ehlo=1 starttls=0/1")
+        for rest in ("", ":25", " ehlo=1 quit=1 commands=2", " ehlo=2 starttls=1 data=1", " ehlo=1 starttls=0/1", " starttls=0/1 data=1")
     ]
     found = followed(*lines, own=own)
-    assert (found.ended_tls, found.ended_refused, found.plain) == (5, 5, 15)
+    assert (found.ended_tls, found.ended_refused, found.plain) == (5, 10, 15)
     lanes, mails = found.lanes()
     plain = {line.removeprefix(HEAD).encode() for line in lines if "starttls" not in line}
     assert lanes[OWN].ended.keys() == plain
