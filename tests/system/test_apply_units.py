@@ -47,7 +47,7 @@ def test_systemd_has_nothing_to_say_of_the_units(machine: Machine) -> None:
 
 def test_an_edit_in_place_that_breaks_postfix_is_an_alarm_within_seconds(set_up: Machine) -> None:
     set_up.until(lambda: "configuration" not in faults(set_up), "a configuration without a fault")
-    set_up.script(f"cp -p {MAIN} /var/tmp/main.cf; echo 'smtpd_timeout = abc' >>{MAIN}")
+    set_up.script(f"cp -p {MAIN} /var/lib/main.cf.kept; echo 'smtpd_timeout = abc' >>{MAIN}")
     set_up.until(lambda: "bad time value or unit: abc" in faults(set_up).get("configuration", ""), "the alarm")
     assert 'mailtls_server_fault{kind="configuration"} 1.0' in set_up.run("python3", "-c", METRICS).stdout
     assert "smtpd_timeout = abc" in set_up.says("cat", MAIN), "nothing is touched"
@@ -55,7 +55,7 @@ def test_an_edit_in_place_that_breaks_postfix_is_an_alarm_within_seconds(set_up:
     assert back.returncode == 4
     assert "the last good bytes are back" in back.stderr
     set_up.until(lambda: "configuration" not in faults(set_up), "the end of the alarm")
-    set_up.run("cmp", MAIN, "/var/tmp/main.cf")
+    set_up.run("cmp", MAIN, "/var/lib/main.cf.kept")
 
 
 def test_what_mailtlsd_asks_for_is_taken_back_once(set_up: Machine) -> None:

@@ -75,9 +75,9 @@ def test_a_version_that_does_not_run_here_never_counts_or_is_put_back(
 
 def test_settings_that_the_new_version_cannot_follow_are_said_before_anything_is_changed(machine: Machine, source: str) -> None:
     before = release(machine)
-    machine.script("cp -p /etc/mailtls/mailtls.toml /root/kept; echo nonsense >>/etc/mailtls/mailtls.toml")
+    machine.script("cp -p /etc/mailtls/mailtls.toml /var/lib/kept; echo nonsense >>/etc/mailtls/mailtls.toml")
     status, said = install(machine, source)
-    machine.script("mv /root/kept /etc/mailtls/mailtls.toml")
+    machine.script("mv /var/lib/kept /etc/mailtls/mailtls.toml")
     assert status == 2
     assert "nothing was changed" in said
     assert "/etc/mailtls/mailtls.toml, line" in said
@@ -98,10 +98,10 @@ def test_the_operators_files_and_wishes_stay(machine: Machine, source: str) -> N
 
 
 def test_nothing_is_removed_while_postfix_still_reads_the_tables(machine: Machine) -> None:
-    machine.script("cp -p /etc/postfix/main.cf /root/kept")
+    machine.script("cp -p /etc/postfix/main.cf /var/lib/kept")
     machine.script("postconf -e smtpd_discard_ehlo_keyword_address_maps=cidr:/etc/postfix/mailtls/discard.cidr")
     refused = machine.run("/opt/mailtls/uninstall", "--purge", check=False)
-    machine.script("cat /root/kept >/etc/postfix/main.cf")
+    machine.script("cat /var/lib/kept >/etc/postfix/main.cf")
     assert refused.returncode == 2
     assert "nothing was removed: /etc/postfix/main.cf still names /etc/postfix/mailtls" in refused.stderr
     assert machine.is_in_touch()

@@ -1,9 +1,10 @@
 """The strict door as the log and `setup` show it: which versions and suites it takes, and so whom it would take.
 
 Without a ClientHello a waived peer has outgrown its door when it negotiates there what the strict door has taken
-from anybody since the waiver was granted, or what it takes by what `setup` found. The suite of TLS 1.2 and earlier names the certificate's type
-(`ECDHE-RSA-...`, `ECDHE-ECDSA-...`), so that an RSA-only peer is never found outgrown of an ECDSA-only server; the
-suites of TLS 1.3 do not (RFC 8446 appendix B.4), and prove nothing for a peer that failed over ciphers or signatures.
+from anybody since the waiver was granted, or what it takes by what `setup` found. The suite of TLS 1.2 and earlier
+names the certificate's type (`ECDHE-RSA-...`, `ECDHE-ECDSA-...`), so that an RSA-only peer is never found outgrown of
+an ECDSA-only server; the suites of TLS 1.3 do not (RFC 8446 appendix B.4), and prove nothing for a peer that failed
+over ciphers or signatures.
 
 A door gives no session tickets and takes none, so that what is negotiated there is negotiated anew; a session that the
 strict door resumes shows the suite of an earlier one, which it took then.
