@@ -24,7 +24,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 
 CLONE_NEWNET = 0x40000000
@@ -88,6 +87,11 @@ class Namespace:
         """Run `ip` once for each line."""
         self.run("ip", "-batch", "-", told="\n".join(lines) + "\n")
 
+    def allow(self, setting: str) -> None:
+        """Set a setting of the kernel's to 1 inside; in containers /proc/sys is read-only, and a /proc of one's own not."""
+        script = f"mount -t proc proc /proc && echo 1 >/proc/sys/{setting}"
+        self.run("unshare", "--mount", "sh", "-c", script)
+
     def nft(self, rules: str) -> str:
         """Load rules, as one transaction."""
         return self.run("nft", "-f", "-", told=rules)
@@ -143,9 +147,8 @@ def network() -> Iterator[Network]:
         _join(strangers, router, "strangers", "10.7.8", "fd00:7:8:", ())
         _spread(peers, router, "peers", "10.7.7", "fd00:7:7:", (PEERS4, PEERS6))
         _spread(strangers, router, "strangers", "10.7.8", "fd00:7:8:", (STRANGERS4, STRANGERS6))
-        with router:
-            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-            Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+        router.allow("net/ipv4/ip_forward")
+        router.allow("net/ipv6/conf/all/forwarding")
         yield Network(server, peers, strangers, router)
 
 
@@ -170,6 +173,5 @@ def _spread(inside: Namespace, router: Namespace, wire: str, net4: str, net6: st
     """Make every address of two networks the namespace's own (AnyIP), and let the router know."""
     far4, far6 = f"{nets[0]}.0/24", f"{nets[1]}:/64"
     inside.ip(f"route add local {far4} dev lo", f"route add local {far6} dev lo")
-    with inside:
-        Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")  # IPv4 asks the routes, IPv6 the addresses
+    inside.allow("net/ipv6/ip_nonlocal_bind")  # IPv4 asks the routes, IPv6 the addresses
     router.ip(f"route add {far4} via {net4}.2 dev {wire}", f"route add {far6} via {net6}:2 dev {wire}")
