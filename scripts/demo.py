@@ -204,7 +204,7 @@ def by_hand(world: World, truth: Truth) -> None:
     revoked = run(world, "revoke", COPIER)
     print()
     restored = offered(world, COPIER)
-    truth.holds("A level that has no door yet was refused (exit status 4).", refused.status == 4)
+    truth.holds("A level that has no door here was refused (exit status 4).", refused.status == 4)
     truth.holds("What a person allows holds from the next EHLO.", allowed.status == 0 and hidden)
     truth.holds("587 still offers STARTTLS, and then AUTH, to a waived address.", secured and "AUTH" in keywords)
     truth.holds("What a person revokes ends with the next EHLO.", revoked.status == 0 and restored)
