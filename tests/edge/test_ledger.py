@@ -17,6 +17,7 @@ from tests.core.waivers import NOW, days, event, listed, persons, waiver
 
 from mailtls.core import register as register_module
 from mailtls.core.keeperprotocol import Event, Step
+from mailtls.core.level import Level
 from mailtls.core.register import Register
 from mailtls.edge import ledger as module
 from mailtls.edge.ledger import Ledger, Line, decode, encode
@@ -39,7 +40,7 @@ def told(register: Register) -> tuple[object, ...]:
     """Everything that a restart must not change."""
     return (
         dict(register.standing), dict(register.revoked), list(register.granted), register.last, list(register.events),
-        register.peers(NOW), register.automatic(),
+        [register.peers(NOW, level) for level in Level], register.automatic(),
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_a_torn_last_line_is_dropped_and_what_follows_is_not_lost(tmp_path: Path
     assert again.damage == ()
     happen(again, event(5, Step.GRANTED, waiver("192.0.2.6")))
     assert again.path.read_bytes().startswith(whole)
-    assert set(opened_anew(again, tmp_path).register.peers(NOW)) == {"192.0.2.0/28", "2001:db8::1", "192.0.2.6"}
+    assert set(opened_anew(again, tmp_path).register.peers(NOW, Level.CLEARTEXT)) == {"192.0.2.0/28", "2001:db8::1", "192.0.2.6"}
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -150,7 +151,7 @@ def test_a_full_disk_changes_nothing_and_leaves_no_torn_line(tmp_path: Path, mon
     assert ledger.path.read_bytes() == before
     assert told(ledger.register) == listed_before
     happen(ledger, event(5, Step.GRANTED, waiver("192.0.2.5")))
-    assert "192.0.2.5" in opened_anew(ledger, tmp_path).register.peers(NOW)
+    assert "192.0.2.5" in opened_anew(ledger, tmp_path).register.peers(NOW, Level.CLEARTEXT)
 
 
 def test_a_directory_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
