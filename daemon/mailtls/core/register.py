@@ -68,8 +68,8 @@ class Register:
     def put(self, waiver: LiveWaiver) -> None:
         """Take a waiver in as it stands."""
         before = self.standing.get(waiver.id)
-        if before is not None:
-            del self._levels[before.level][waiver.id]  # an entry of the file may have got another level
+        if before is not None and before.level is not waiver.level:  # an entry of the file may have got another one
+            del self._levels[before.level][waiver.id]
         self.standing[waiver.id] = self._levels[waiver.level][waiver.id] = waiver
         self._peers.setdefault(waiver.network, {})[waiver.id] = waiver
         if "/" in waiver.network:
