@@ -1,0 +1,81 @@
+"""Peers, each with something: found by address, by the narrowest network that holds it, or by name.
+
+Looked up for every message, so an address costs one look-up, a network one for each prefix length that occurs, a name
+one for each of its labels; none of them depends on how many peers there are.
+
+SECURITY: names are those that Postfix prints: forward-confirmed, `unknown` matches nothing. Names longer than DNS
+allows match nothing, so that a stranger's megabyte of dots costs nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+LONGEST_NAME = 255  # RFC 1035 2.3.4; with the dot at the end, as text 254
+
+T = TypeVar("T")
+_Prefix = tuple[int, int]
+
+
+class PeerMap(Generic[T]):
+    """Immutable. Keys: `192.0.2.1`, `192.0.2.0/24`, `mx.example.net`, or `.example.net` for it and all below it."""
+
+    __slots__ = ("_names", "_networks")
+
+    def __init__(self, entries: Mapping[str, T] = MappingProxyType({})) -> None:
+        names: dict[str, T] = {}
+        networks: dict[_Prefix, dict[int, T]] = {}
+        for key, value in entries.items():
+            try:
+                network = ipaddress.ip_network(key)
+            except ValueError:
+                names[key.lower().rstrip(".")] = value
+                continue
+            span = networks.setdefault((network.version, network.prefixlen), {})
+            span[int(network.network_address)] = value
+        self._names = names
+        self._networks = sorted(networks.items(), key=lambda item: item[0], reverse=True)
+
+    def by_address(self, ip: str) -> T | None:
+        """Give what the narrowest entry for this canonical address says; None where there is none."""
+        if not self._networks:
+            return None
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return None
+        number = int(address)
+        for (version, length), values in self._networks:
+            if version == address.version:
+                idle = address.max_prefixlen - length
+                found = values.get(number >> idle << idle)
+                if found is not None:
+                    return found
+        return None
+
+    def by_name(self, name: str | None) -> T | None:
+        """Give what the narrowest entry for this name, or for a domain above it, says."""
+        if not self._names:
+            return None
+        return next((self._names[key] for key in _keys(name) if key in self._names), None)
+
+    def of(self, ip: str, name: str | None) -> T | None:
+        """Give what is said of this address, or else of its name."""
+        found = self.by_address(ip)
+        return found if found is not None else self.by_name(name)
+
+
+def _keys(name: str | None) -> Iterator[str]:
+    """List what a name is filed under: itself, then `.` with itself and with each domain above it."""
+    if not name or len(name) > LONGEST_NAME:
+        return
+    name = name.lower().rstrip(".")
+    if name in ("", "unknown"):
+        return
+    yield name
+    while name:
+        yield f".{name}"
+        name = name.partition(".")[2]

@@ -1,0 +1,270 @@
+"""The verdict: what Postfix is answered about one message, by the policy protocol and by the milter alike.
+
+`judge` is pure: what Postfix tells, and one immutable snapshot of what the operator wants and what is known of peers.
+Each judge of `_JUDGES` looks at one thing; the gravest verdict counts, and among equals the first.
+
+Promises: who has no requirement, no waiver and no proof against him gets DUNNO; so do users that have logged in, and
+so does everybody at stages that nothing is decided at. A TLS version that nobody knows yet is never called too low.
+
+SECURITY: the sender's domain is a stranger's word: a requirement for it protects the domain's mail from being read,
+not from being forged. The null sender `<>` of bounces belongs to no domain: no limit and no requirement by domain holds
+it (RFC 5321 4.5.5). The texts that go to the client and into headers hold the operator's words and names of
+versions, nothing that a stranger wrote.
+BUGS: internationalized domains are compared as they are written: list both spellings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mailtls.core.cause import Door
+from mailtls.core.level import Level
+from mailtls.core.peer import is_address
+from mailtls.core.peermap import PeerMap
+from mailtls.core.printable import printable
+from mailtls.core.smtpfacts import CLEARTEXT, SmtpFacts, Stage
+from mailtls.core.tlsversion import TLS12, name_of
+
+HEADER = "MailTLS-Downgrade"
+"""The name of the header that STAMP puts in front of a message."""
+
+
+class Answer(StrEnum):
+    """What is done with the message, the mildest first."""
+
+    DUNNO = "dunno"
+    """Nothing: other restrictions decide."""
+    NOTE = "note"
+    """Nothing, but it is counted and told to the operator."""
+    STAMP = "stamp"
+    """A header says it."""
+    DEFER = "defer"
+    """450: the client keeps the mail, and tries again."""
+    REJECT = "reject"
+    """554: the mail goes back to its sender."""
+
+
+class Ground(StrEnum):
+    """Why; a closed list, fit for a metric's label."""
+
+    NOTHING = "nothing"
+    NOT_PROTECTED_ENOUGH = "not_protected_enough"
+    DOWNGRADE = "downgrade"
+    SENDER_NOT_WAIVED = "sender_not_waived"
+    RECIPIENT_NOT_WAIVED = "recipient_not_waived"
+    TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer. `text`: what the client's operator reads, or the header; `reason`: a sentence for our own.
+
+    Both are one line, printable; `reason` names the peer, what was seen, and the command that comes next.
+    """
+
+    answer: Answer
+    ground: Ground = Ground.NOTHING
+    text: str = ""
+    reason: str = ""
+
+
+DUNNO = Verdict(Answer.DUNNO)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A floor that must be met. `lowest`: a number of `tlsversion`. `text`, `url`: the operator's, for the client."""
+
+    lowest: int = TLS12
+    text: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverLimits:
+    """What a waiver is good for; what is empty or None limits nothing.
+
+    `senders`: domains, `.example.net` for it and all below it. `recipients`: addresses, or domains as for senders.
+    `size`: the largest message, in bytes.
+    """
+
+    senders: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A waiver as far as the verdict needs it."""
+
+    level: Level
+    limits: WaiverLimits = WaiverLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """TLS 1.2 or later that an address has managed at the strict door. `sessions`: in a row; `version`: the last."""
+
+    sessions: int
+    version: int = TLS12
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is done with a downgrade, and after how many sessions of proof it is one."""
+
+    answer: Answer = Answer.NOTE
+    sessions: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a verdict knows beside the facts; made whole, swapped whole.
+
+    `ports`: the doors by the port that they listen on, as Postfix prints it. `proven`: by canonical address.
+    """
+
+    guard: Guard = Guard()
+    ports: Mapping[str, Door] = field(default_factory=dict)
+    proven: Mapping[str, Proof] = field(default_factory=dict)
+    waivers: PeerMap[Terms] = field(default_factory=PeerMap)
+    required_of_peers: PeerMap[Requirement] = field(default_factory=PeerMap)
+    required_of_domains: PeerMap[Requirement] = field(default_factory=PeerMap)
+
+
+def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Give the verdict at this stage of this message."""
+    if facts.authenticated:
+        return DUNNO
+    verdicts = [judged(facts, snapshot) for judged in _JUDGES.get(facts.protocol_state, ())]
+    return max(verdicts, key=lambda verdict: _GRAVITY[verdict.answer], default=DUNNO)
+
+
+def domain_of(address: str) -> str:
+    """Give the domain of a mail address, in lower case; empty for `<>` and for a local name."""
+    _, at, domain = address.rpartition("@")
+    return domain.lower().rstrip(".") if at else ""
+
+
+def _requirement(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Hold the message to what is required of its sender's domain, and of the peer."""
+    door, peer = facts.door(snapshot.ports), facts.peer
+    seen = facts.protection(door)
+    asked = {
+        "of this peer": snapshot.required_of_peers.of(peer.ip, peer.name),
+        "of its sender's domain": snapshot.required_of_domains.by_name(domain_of(facts.sender)),
+    }
+    missed = [(whom, need) for whom, need in asked.items() if need and seen is not None and seen < need.lowest]
+    if not missed:
+        return DUNNO
+    whom, need = max(missed, key=lambda item: item[1].lowest)
+    lowest = name_of(need.lowest)
+    text = need.text or f"This site takes such mail over {lowest} or later only"
+    return Verdict(
+        Answer.DEFER,
+        Ground.NOT_PROTECTED_ENOUGH,
+        printable(f"{text} {need.url}".rstrip()),
+        _said(facts, f"deferred: {_shown(facts, door)}, but [require] asks for {lowest} {whom}"),
+    )
+
+
+def _sender_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Take through a door only what the waiver was given for."""
+    limits = _limits(facts, snapshot)
+    if limits is None or not limits.senders or not facts.sender or _holds(limits.senders, domain_of(facts.sender)):
+        return DUNNO
+    return _over(facts, Ground.SENDER_NOT_WAIVED, "this sender's domain", "of certain sender domains")
+
+
+def _recipient_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    limits = _limits(facts, snapshot)
+    if limits is None or not limits.recipients or not facts.recipient:
+        return DUNNO
+    address = facts.recipient.lower()
+    if address in map(str.lower, limits.recipients) or _holds(limits.recipients, domain_of(address)):
+        return DUNNO
+    return _over(facts, Ground.RECIPIENT_NOT_WAIVED, "this recipient", "to certain recipients")
+
+
+def _size_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Refuse by the announced size before the data come, by the true one afterwards."""
+    limits = _limits(facts, snapshot)
+    if limits is None or limits.size is None or facts.size <= limits.size:
+        return DUNNO
+    return _over(facts, Ground.TOO_LARGE, f"more than {limits.size} bytes", f"of at most {limits.size} bytes")
+
+
+def _downgrade(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Notice a peer that can do TLS 1.2 and comes with less: exactly what an attacker on the path looks like."""
+    door, peer, guard = facts.door(snapshot.ports), facts.peer, snapshot.guard
+    proof, seen = snapshot.proven.get(peer.ip), facts.protection(door)
+    if proof is None or proof.sessions < guard.sessions or seen is None or seen >= TLS12 or door is not Door.STRICT:
+        return DUNNO
+    terms = snapshot.waivers.by_address(peer.ip)
+    if terms is not None and terms.level is Level.CLEARTEXT and seen == CLEARTEXT:
+        return DUNNO  # STARTTLS is hidden from it
+    shown, expected = _shown(facts, door), name_of(proof.version)
+    text = "Your earlier sessions were encrypted with {}, this one is not"
+    if seen != CLEARTEXT:
+        text = "Your earlier sessions used {}, this one uses a weaker version"
+    return Verdict(
+        guard.answer,
+        Ground.DOWNGRADE,
+        f"{HEADER}: {shown}; expected {expected}" if guard.answer is Answer.STAMP else text.format(expected),
+        _said(
+            facts,
+            f"downgrade: {shown}, after {proof.sessions} sessions with TLSv1.2 or later at the strict door; "
+            "this is what an attacker on the path looks like, and what a broken update of the peer looks like",
+        ),
+    )
+
+
+def _limits(facts: SmtpFacts, snapshot: Snapshot) -> WaiverLimits | None:
+    """Give the limits of the waiver that this session makes use of; None: it makes use of none."""
+    terms = snapshot.waivers.by_address(facts.peer.ip)
+    if terms is None:
+        return None
+    door = facts.door(snapshot.ports)
+    used = not facts.encrypted if terms.level is Level.CLEARTEXT else door is not Door.STRICT
+    return terms.limits if used else None
+
+
+def _holds(listed: tuple[str, ...], domain: str) -> bool:
+    return PeerMap(dict.fromkeys(listed, True)).by_name(domain) is not None
+
+
+def _over(facts: SmtpFacts, ground: Ground, what: str, only: str) -> Verdict:
+    """Defer what goes beyond a waiver's limits: a limit that was set too narrow loses no mail."""
+    return Verdict(
+        Answer.DEFER,
+        ground,
+        f"Over outdated or no encryption this server takes mail from you only {only}; please update your TLS",
+        _said(facts, f"deferred: its waiver does not reach to {what}"),
+    )
+
+
+def _shown(facts: SmtpFacts, door: Door) -> str:
+    """Name what protects the session."""
+    if facts.encrypted:
+        return printable(facts.encryption_protocol, 20)
+    return "SSLv3 or so, at the gateway" if door is Door.SSLV3 else "cleartext"
+
+
+def _said(facts: SmtpFacts, what: str) -> str:
+    """Put who before it and the next command behind it; what goes into a shell is an address and nothing else."""
+    ip = facts.peer.ip
+    command = f"explain {ip}" if is_address(ip) and "%" not in ip else "status"
+    return printable(f"{printable(str(facts.peer), 320)}: {what}; see mailtlsctl {command}", 1000)
+
+
+_GRAVITY = {answer: gravity for gravity, answer in enumerate(Answer)}
+
+_Judge = Callable[[SmtpFacts, Snapshot], Verdict]
+_JUDGES: Mapping[Stage, tuple[_Judge, ...]] = {
+    Stage.RCPT: (_recipient_limit,),
+    # Once per message, with all that is known of TLS: what is counted here is counted once.
+    Stage.DATA: (_requirement, _sender_limit, _recipient_limit, _size_limit, _downgrade),
+    Stage.END_OF_MESSAGE: (_size_limit,),
+}
