@@ -32,10 +32,10 @@ LONGEST_TEXT = 300
 
 _END = b"\n\n"
 _REQUEST = "smtpd_access_policy"
-_TEXTS = frozenset(item.name for item in fields(SmtpFacts) if item.type == "str")
+_NAMES = frozenset(item.name for item in fields(SmtpFacts))
 _NUMBERS = frozenset(item.name for item in fields(SmtpFacts) if item.type == "int")
 _QUOTED = frozenset({"ccert_subject", "ccert_issuer"})
-_KNOWN = _TEXTS | _NUMBERS | {"request", "protocol_state"}
+_KNOWN = _NAMES | {"request"}
 _STAGES = {stage.value: stage for stage in Stage}
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)  # an unsigned long has at most 20 digits
 _XTEXT = re.compile(rb"\+([0-9A-Fa-f]{2})")
@@ -110,39 +110,37 @@ def read_request(request: bytes) -> SmtpFacts | Malformed:
     if b"\0" in request:
         return Malformed.NO_ATTRIBUTE
     found: dict[str, str] = {}
-    for line in request.split(b"\n"):
-        raw_name, equals, value = line.partition(b"=")
-        if not equals or not raw_name:
+    for line in request.decode("utf-8", "backslashreplace").split("\n"):
+        name, equals, value = line.partition("=")
+        if not equals or not name:
             return Malformed.NO_ATTRIBUTE
-        name = raw_name.decode("ascii", "replace")
-        if name not in _KNOWN:
-            continue
-        if name in found:
-            return Malformed.DUPLICATE
-        found[name] = _text(_unquoted(value) if name in _QUOTED else value)
+        if name in _KNOWN:
+            if name in found:
+                return Malformed.DUPLICATE
+            found[name] = value
     return _facts(found)
 
 
 def _facts(found: dict[str, str]) -> SmtpFacts | Malformed:
     if found.pop("request", "") != _REQUEST:
         return Malformed.OTHER_REQUEST
-    stage = _STAGES.get(found.pop("protocol_state", ""), Stage.OTHER)
-    # What is empty is not available, as if it had not been sent.
-    numbers = {name: found[name] for name in _NUMBERS & found.keys() if found[name]}
-    if not all(map(_NUMBER.fullmatch, numbers.values())):
-        return Malformed.NOT_A_NUMBER
-    values: dict[str, Any] = {name: value for name, value in found.items() if name in _TEXTS}
-    values |= {name: int(value) for name, value in numbers.items()}
-    return SmtpFacts(protocol_state=stage, **values)
+    values: dict[str, Any] = found
+    values["protocol_state"] = _STAGES.get(found.get("protocol_state", ""), Stage.OTHER)
+    for name in _NUMBERS:
+        text = found.get(name) or "0"  # what is empty is not available, as if it had not been sent
+        if not _NUMBER.fullmatch(text):
+            return Malformed.NOT_A_NUMBER
+        values[name] = int(text)
+    for name in _QUOTED:
+        if "+" in found.get(name, ""):
+            values[name] = _unquoted(found[name])
+    return SmtpFacts(**values)
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")
-
-
-def _unquoted(value: bytes) -> bytes:
+def _unquoted(value: str) -> str:
     """Take the xtext off (RFC 3461 4; Postfix since 2.2.11): `Wietse+20Venema`."""
-    return _XTEXT.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), value)
+    plain = _XTEXT.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), value.encode())
+    return plain.decode("utf-8", "backslashreplace")
 
 
 _ACTIONS = {

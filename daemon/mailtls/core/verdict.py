@@ -223,10 +223,12 @@ def _downgrade(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
 
 def _limits(facts: SmtpFacts, snapshot: Snapshot) -> WaiverLimits | None:
     """Give the limits of the waiver that this session makes use of; None: it makes use of none."""
+    door = facts.door(snapshot.ports)
+    if door is Door.STRICT and facts.encrypted:
+        return None  # as most are: without a look-up
     terms = snapshot.waivers.by_address(facts.peer.ip)
     if terms is None:
         return None
-    door = facts.door(snapshot.ports)
     used = not facts.encrypted if terms.level is Level.CLEARTEXT else door is not Door.STRICT
     return terms.limits if used else None
 
