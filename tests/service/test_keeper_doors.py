@@ -205,6 +205,27 @@ def test_the_errand_of_every_minute_ends_what_is_over_and_opens_nothing(house: D
     assert (house.port_for(PEER), house.port_for(OTHER)) == (STRICT, STRICT)
 
 
+def test_where_doors_went_while_the_keeper_was_dead_nobody_is_led_to_one(house: DoorHouse) -> None:
+    """A door that is gone refuses the connection, which is worse than the strict one."""
+    process = house.start()
+    house.grant(PEER)
+    house.house.kill(process)
+    house.show({})
+    house.doors.close(LEGACY)
+    assert house.port_for(PEER) is None, "until then"
+    done = house.run("--expire-once")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert house.port_for(PEER) == STRICT
+
+
+def test_a_view_that_cannot_be_read_closes_no_door_of_a_keeper_that_lives(house: DoorHouse) -> None:
+    house.start()
+    house.grant(PEER)
+    (house.house.root / "etc" / "mailtls" / "postfix.toml").write_text("nonsense\n")
+    house.run("--expire-once")
+    assert house.port_for(PEER) == LEGACY
+
+
 def test_who_is_ended_leaves_the_tables_later_than_the_door(house: DoorHouse) -> None:
     house.start()
     house.grant(PEER)

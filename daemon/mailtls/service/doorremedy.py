@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -99,9 +100,16 @@ class DoorRemedy:
             return DoorsBrought(frozenset(asked), tables=f"{error}.")
         return DoorsBrought(unproved, blocked=self._blocked)
 
-    def trim(self, register: Register, now: datetime) -> DoorsBrought:
-        """End what is over, and open nothing: for a time without a keeper, when nobody probes the doors."""
+    def trim(self, register: Register, now: datetime, *, sure: bool = True) -> DoorsBrought:
+        """End what is over, and open nothing: for a time without a keeper, when nobody probes the doors.
+
+        Where there is no door any more nobody may be led to one. `sure` False: the view is broken, and a keeper that
+        lives may hold doors by the last good one.
+        """
         if not self.levels:
+            if sure:
+                with suppress(FirewallError):  # a machine without nftables, and without doors, is in order
+                    self.table.trim({}, now)
             return DoorsBrought()
         failed = self._shrink(self._wanted(register, now, lambda _: True), now)
         try:

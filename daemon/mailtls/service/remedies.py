@@ -122,7 +122,7 @@ class Remedies:
             unproved = hidden.unproved
             faults |= {"tables": None, "own_tables": hidden.fault}
         if self._only_ends:
-            led = doors.trim(register, now)
+            led = doors.trim(register, now, sure=view.fault is None)
         else:
             led = doors.bring(register, now, asked, self.watch.is_open, compare=compare)
         self._refused = led.nftables.removesuffix(".") if led.nftables is not None else None
