@@ -13,8 +13,9 @@ from pathlib import Path
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ESTABLISHED = "01"
 BETWEEN_LOOKS_S = 0.5
-QUIET_S = 2.0
-"""So long nobody must have been there: whoever the kernel led there before the sets were emptied has arrived."""
+QUIET_S = 7.0
+"""So long nobody must have been there. The keeper looks at the view every 5 s at least and empties the sets then;
+whoever the kernel led there before that has arrived soon after."""
 
 
 def sessions_at(ports: Collection[int]) -> int:

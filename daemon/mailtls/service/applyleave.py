@@ -43,9 +43,13 @@ class Leaving:
         """Tell the keeper, and wait. Raises RefusedError where sessions do not end."""
         if self._going and self._patience_s > 0:
             self._tell(self._staying)
-            left = wait_until_left({door.port for door in self._going}, self._patience_s)
+            left = -1
+            try:
+                left = wait_until_left({door.port for door in self._going}, self._patience_s)
+            finally:
+                if left:  # also where somebody loses patience and presses Ctrl-C
+                    self._take_back()
             if left:
-                self._take_back()
                 named = ", ".join(self.going)
                 raise RefusedError(
                     f"nothing was changed: after {self._patience_s:.0f} s there are still {left} sessions at the doors "
