@@ -159,7 +159,11 @@ async def _serve(config: Config) -> int:
 
 def _alone(path: Path) -> int:
     """Take the lock that one serving keeper holds as long as it lives. Raises StoreError."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        why = (error.strerror or "it cannot be written").lower()
+        raise StoreError(f"{path}: {why}; the keeper has to write here") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

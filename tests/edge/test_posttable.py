@@ -180,6 +180,17 @@ def test_a_full_disk_leaves_the_old_tables_and_says_so(tmp_path: Path, monkeypat
     assert tables.put(BOTH)
 
 
+@needs(KIND)
+def test_a_full_disk_at_the_boot_is_a_sentence_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    tables = tables_in(tmp_path)
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(PostfixError, match=r"discard\.cidr\.new: read-only file system; Postfix answers 421 to every client"):
+        tables.ensure()
+
+
 def test_a_table_type_that_is_not_installed_says_which_package_brings_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

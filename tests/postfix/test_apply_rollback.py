@@ -196,7 +196,7 @@ def test_a_symbolic_link_owner_and_mode_stay() -> None:
 
 
 def test_nothing_is_cut_by_reloads_under_load(postfix: PrivatePostfix) -> None:
-    reloads = int(os.environ.get("MAILTLS_TEST_RELOADS", "20"))
+    reloads = int(os.environ.get("MAILTLS_TEST_RELOADS", "200"))
     master = find_master(postfix.directory / "queue")
     assert master is not None
     door = Server(postfix.address, postfix.ports["smtp"])

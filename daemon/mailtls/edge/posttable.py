@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,18 +123,26 @@ class PostTables:
     def ensure(self) -> tuple[str, ...]:
         """Write an empty valid table where one is missing or cannot be read, touch nothing valid; name what was."""
         self._check_place()
-        made = []
+        try:
+            return tuple(self._made())
+        except OSError as error:
+            why = (error.strerror or "it cannot be written").lower()
+            where = error.filename or self.directory
+            raise PostfixError(
+                f"{where}: {why}; Postfix answers 421 to every client while a table is missing"
+            ) from error
+
+    def _made(self) -> Iterator[str]:
         if not self._is_readable(self.networks):
             self._replace_networks(TablePair())
-            made.append(self.names[1])
+            yield self.names[1]
         try:
             self._postmap.answers(self.names[:1], ("192.0.2.1",))
             _signature(self.hosts)
         except (PostfixError, OSError):
             self._built(TablePair(), None).rename(self.hosts)
-            made.append(self.names[0])
+            yield self.names[0]
         sync_directory(self.directory)
-        return tuple(made)
 
     def _is_readable(self, path: Path) -> bool:
         try:

@@ -50,7 +50,10 @@ def _resolver() -> Ask:
         dns: Any = import_module("dns.resolver")
     except ImportError:
         raise OSError("python3-dnspython is not installed") from None
-    resolver = dns.Resolver()
+    try:
+        resolver = dns.Resolver()
+    except dns.dns.exception.DNSException as error:
+        raise OSError(f"this machine asks no DNS ({type(error).__name__})") from error
     resolver.lifetime = PATIENCE_S
 
     def ask(name: str, kind: str) -> int:
