@@ -242,7 +242,7 @@ def _over(facts: SmtpFacts, ground: Ground, what: str, only: str) -> Verdict:
     return Verdict(
         Answer.DEFER,
         ground,
-        f"Over outdated or no encryption this server takes mail from you only {only}; please update your TLS",
+        f"Over outdated or no encryption this server takes from you only mail {only}; please update your TLS",
         _said(facts, f"deferred: its waiver does not reach to {what}"),
     )
 
