@@ -346,3 +346,13 @@ def test_without_nft_no_door_is_served_and_cleartext_is(house: DoorHouse) -> Non
     assert house.grant(PEER, "cleartext").live
     ended(house, PEER)
     assert "Traceback" not in house.house.words.read_text()
+
+
+def test_a_container_that_publishes_port_25_is_a_warning(house: DoorHouse) -> None:
+    house.net.server.nft(
+        "table ip nat { chain DOCKER { type nat hook prerouting priority dstnat; policy accept;\n"
+        "iifname \"docker0\" tcp dport 25 dnat to 172.17.0.2:25\n}\n}"
+    )
+    house.start()
+    wait_until(lambda: "chain ip nat DOCKER leads port 25 elsewhere" in house.faults().get("firewall", ""))
+    assert house.grant(PEER).live, "nothing hangs on it"

@@ -65,7 +65,7 @@ def _drops(base: Mapping[str, Any], rules: list[Rule]) -> bool:
     """Tell whether it drops what no rule accepts: by its policy, or by a last rule without a match."""
     if base.get("policy") == "drop":
         return True
-    return any(len(terms) == 1 and terms[0].keys() & {"drop", "reject"} for terms in map(_terms, rules))
+    return any(len(terms) == 1 and terms[0].keys() & {"drop", "reject"} for terms in map(terms_of, rules))
 
 
 def _accepts(where: Place, rules: Mapping[Place, list[Rule]], ports: frozenset[int]) -> bool:
@@ -78,14 +78,14 @@ def _accepts(where: Place, rules: Mapping[Place, list[Rule]], ports: frozenset[i
             continue
         seen.add(chain)
         for rule in rules.get(chain, ()):
-            terms = _terms(rule)
+            terms = terms_of(rule)
             waiting += [(*where[:2], target) for target in _targets(terms)]
             if any("accept" in term for term in terms):
                 accepted |= _accepted(terms, ports)
     return accepted >= ports
 
 
-def _terms(rule: Rule) -> list[Mapping[str, Any]]:
+def terms_of(rule: Rule) -> list[Mapping[str, Any]]:
     """Give a rule's terms, without those that only count."""
     return [term for term in rule.get("expr", ()) if isinstance(term, dict) and not term.keys() & {"counter", "log"}]
 
@@ -112,24 +112,26 @@ def _accepted(terms: list[Mapping[str, Any]], ports: frozenset[int]) -> frozense
 
 def _matched(left: Any, right: Any, ports: frozenset[int]) -> frozenset[int]:
     """Say for which of the ports a match holds for every packet that was led there."""
-    if left == {"ct": {"key": "status"}} and "dnat" in _values(right):
+    if left == {"ct": {"key": "status"}} and "dnat" in values_of(right):
         return ports
-    if left == {"ct": {"key": "state"}} and "new" in _values(right):
+    if left == {"ct": {"key": "state"}} and "new" in values_of(right):
         return ports
-    if left == {"meta": {"key": "l4proto"}} and "tcp" in _values(right):
+    if left == {"meta": {"key": "l4proto"}} and "tcp" in values_of(right):
         return ports
     if left in ({"payload": {"protocol": "tcp", "field": "dport"}}, {"payload": {"protocol": "th", "field": "dport"}}):
-        return frozenset(port for port in ports if any(_holds(value, port) for value in _values(right)))
+        return frozenset(port for port in ports if any(holds(value, port) for value in values_of(right)))
     return frozenset()
 
 
-def _values(right: Any) -> list[Any]:
+def values_of(right: Any) -> list[Any]:
+    """Give what a match names: one value, or the members of a set."""
     if isinstance(right, dict) and "set" in right:
         right = right["set"]
     return right if isinstance(right, list) else [right]
 
 
-def _holds(value: Any, port: int) -> bool:
+def holds(value: Any, port: int) -> bool:
+    """Tell whether a value of a match, a number or a range, is this port or holds it."""
     if isinstance(value, dict) and "range" in value:
         first, last = value["range"]
         return bool(first <= port <= last)

@@ -10,14 +10,16 @@ Every call blocks for some milliseconds: the keeper makes them in a thread, one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from mailtls.core.doorset import Sets, after, armed, difference, shrinking
 from mailtls.core.inputchain import InputChain, closed_chains
 from mailtls.core.nftlisting import Listing
 from mailtls.core.nftscript import change, definition, emptied, removed
+from mailtls.core.portforward import forwards_of
 from mailtls.core.postfixview import Doorway
 from mailtls.edge.nftables import Nftables
 from mailtls.errors import FirewallError
@@ -74,18 +76,20 @@ class DoorTable:
         return lambda name, element: element in left.get(name, {})
 
     def blocked(self) -> str | None:
-        """Say in a sentence which other firewall drops what is led to the doors, or None; nothing hangs on it."""
+        """Say in a sentence which rules of others keep peers from the doors, or None; nothing hangs on it."""
         ports = {doorway.port for doorway in self._doorways or ()}
-        closed: tuple[InputChain, ...] = ()
+        ruleset: tuple[Mapping[str, Any], ...] = ()
         with suppress(FirewallError):
-            closed = closed_chains(self.nft.ruleset(), ports) if ports else ()
-        if not closed:
-            return None
-        first = closed[0]
-        return (
-            f"the firewall's chain {first.family} {first.table} {first.chain} drops what is led to the doors, so that "
-            f"waived peers hang; let them in, there and in its configuration: {first.remedy(ports)}"
-        )
+            ruleset = tuple(self.nft.ruleset()) if ports else ()
+        for forward in forwards_of(ruleset):
+            return (
+                f"the firewall's chain {forward} leads port 25 elsewhere, as docker does for a container that "
+                "publishes it, so that waived peers may never come to this Postfix; mailtls belongs where that mail is "
+                f"taken. Look: nft list chain {forward}"
+            )
+        for first in closed_chains(ruleset, ports):
+            return _dropped(first, ports)
+        return None
 
     def _is_as_made(self, now: datetime) -> bool:
         listing = self.nft.listing()
@@ -125,3 +129,10 @@ class DoorTable:
             if self._doorways:
                 raise
             return None  # a machine without nftables, and without doors, is in order
+
+
+def _dropped(chain: InputChain, ports: Collection[int]) -> str:
+    return (
+        f"the firewall's chain {chain.family} {chain.table} {chain.chain} drops what is led to the doors, so that "
+        f"waived peers hang; let them in, there and in its configuration: {chain.remedy(ports)}"
+    )
