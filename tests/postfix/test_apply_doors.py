@@ -389,6 +389,19 @@ def test_a_change_of_the_service_shows_as_drift_and_another_setup_takes_it_over(
     master.write_text(before)
 
 
+def test_a_setup_that_was_killed_while_it_waited_shows_as_drift_and_another_one_mends_it(plain: PrivatePostfix) -> None:
+    room = room_with_doors(plain)
+    setup(room)
+    made = room.view.read_text()
+    room.view.write_text(made.partition("[[doors]]")[0])  # as Leaving has it then
+    assert len(drift(room)) == 2
+    assert all("does not name it" in each for each in drift(room))
+    setup(room)
+    assert room.view.read_text() == made
+    assert drift(room) == ()
+    unsetup(room)
+
+
 def test_an_edited_door_goes_as_a_whole_and_one_that_is_not_wanted_any_more_too(plain: PrivatePostfix) -> None:
     room, master = room_with_doors(plain), plain.configuration / "master.cf"
     before = master.read_bytes()

@@ -29,7 +29,7 @@ class Leaving:
         self._view = view
         self._patience_s = patience_s
         self._before = content_of(view)
-        self._settings = _settings(view, self._before)
+        self._settings = settings_of(view, self._before)
         doors = self._settings.doors if self._settings is not None else ()
         self._staying = tuple(door for door in doors if door.entry in entries)
         self._going = tuple(door for door in doors if door.entry not in entries)
@@ -75,7 +75,7 @@ class Leaving:
         self.is_told = False
 
 
-def _settings(view: Path, content: bytes | None) -> PostfixSettings | None:
+def settings_of(view: Path, content: bytes | None) -> PostfixSettings | None:
     """Read the view; one that cannot be read names no door, and setup writes it anew."""
     try:
         return parse_operator_file(PostfixSettings, (content or b"").decode(), str(view)) if content else None

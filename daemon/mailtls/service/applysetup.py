@@ -31,7 +31,7 @@ from mailtls.service.applycertificate import make_own, remove_own
 from mailtls.service.applychange import Done, carry_out
 from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_doors
 from mailtls.service.applyexamine import Examined
-from mailtls.service.applyleave import Leaving
+from mailtls.service.applyleave import Leaving, settings_of
 from mailtls.service.applyplan import FileChange, Order, Site
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
@@ -156,7 +156,15 @@ def drift(room: SetupRoom) -> tuple[str, ...]:
     doors = plan_setup(replace(room, services=record.services, doors=replace(room.doors, levels=None))).doors
     wanted = {door.key: door.text for door in doors.made} if doors is not None else {}
     master = parse_master_cf(text)
-    return tuple(
+    view = settings_of(room.view, content_of(room.view))
+    led_to = {door.entry for door in view.doors} if view is not None else set()
+    struck = tuple(
+        f"door {key} of master.cf: {room.view} does not name it, so that nobody is led to it, as if a setup was cut "
+        "off; run mailtlsctl setup"
+        for key, _ in record.doors
+        if key not in led_to
+    )
+    return struck + tuple(
         f"door {key} of master.cf: {clause}; run mailtlsctl setup"
         for key, _ in record.doors
         for clause in (differences(master, key, wanted[key]) if key in wanted else ("it is not needed any more",))
