@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 from mailtls import __version__
 from mailtls.config import Config, Places, read_config
@@ -40,7 +41,7 @@ from mailtls.edge.tcpsockets import sessions
 from mailtls.errors import ConfigError, FirewallError, MailtlsError, StoreError
 from mailtls.service.doorremedy import DoorRemedy
 from mailtls.service.doortable import DoorTable
-from mailtls.service.keeper import Keeper, Means
+from mailtls.service.keeper import LOCK_PATIENCE_S, Keeper, Means
 from mailtls.service.reception import Reception
 from mailtls.service.remedies import Maker, Remedies
 from mailtls.service.remedy import CleartextRemedy
@@ -116,9 +117,19 @@ def _maker(places: Places) -> Maker:
 
 
 def _ensure_tables(config: Config) -> int:
-    for made in means_of(config).remedies.ensure():
+    means = means_of(config)
+    _wait_for_the_others(means.ledger)
+    for made in means.remedies.ensure():
         LOG.info("%s was missing or broken: made, and empty", made)
     return DONE
+
+
+def _wait_for_the_others(ledger: Ledger) -> None:
+    """Let a keeper, or the errand of every minute, finish with the tables; but Postfix does not wait for ever."""
+    deadline = monotonic() + LOCK_PATIENCE_S
+    with suppress(StoreError):  # the tables do not need the list
+        while not ledger.try_hold() and monotonic() < deadline:
+            sleep(0.02)
 
 
 async def _expire_once(config: Config) -> int:

@@ -145,6 +145,15 @@ def test_ensure_tables_makes_an_empty_pair_and_no_ledger_is_needed(house: Keeper
     assert house.looked_up("192.0.2.7") == {}
 
 
+def test_tables_that_several_make_at_once_are_made_and_nobody_fails(house: KeeperHouse) -> None:
+    """As when a machine starts: the unit before Postfix, and the errand of every minute."""
+    errands = ("--ensure-tables", "--expire-once") * 3
+    begun = [subprocess.Popen(house.command(each), stderr=subprocess.PIPE, text=True) for each in errands]
+    said = [(each.communicate(timeout=60)[1], each.returncode) for each in begun]
+    assert [status for _, status in said] == [0] * len(errands), said
+    assert house.looked_up("192.0.2.7") == {}
+
+
 def test_sigterm_ends_it_within_a_second_and_leaves_the_tables(house: KeeperHouse) -> None:
     process = house.start()
     house.ask(grant())
