@@ -14,7 +14,8 @@ from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.runningmaster import find_master
 from mailtls.service.applyplan import FileChange, Order, Site
-from mailtls.service.applysetup import SetupRoom
+from mailtls.service.applyrecover import recover
+from mailtls.service.applysetup import SetupRoom, setup
 
 from .conversation import Conversation, Server
 from .instance import PrivatePostfix, wait_until
@@ -100,3 +101,20 @@ def stop_master(postfix: PrivatePostfix) -> None:
     if master is not None:
         os.kill(master.pid, signal.SIGTERM)
         assert wait_until(lambda: not master.is_alive)
+
+
+def assert_that_killed_setup_leaves_nothing(postfix: PrivatePostfix, room: SetupRoom, step: str) -> None:
+    """Kill a setup when it has reached this step, heal it, and compare; mail flows meanwhile."""
+    master = postfix.configuration / "master.cf"
+    before = master.read_bytes()
+    child = os.fork()
+    if not child:
+        setup(room, lambda reached: os.kill(os.getpid(), signal.SIGKILL) if reached == step else None)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    with mail_flowing(postfix) as stream:
+        assert "taken back" in recover(room.site.workplace).notes[0]
+    assert stream.failures == []
+    assert master.read_bytes() == before
+    assert not room.view.exists()
+    assert not room.record.exists()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -21,10 +19,9 @@ from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.core.tablepair import TablePair
 from mailtls.errors import RefusedError
 from mailtls.service.applydoors import DoorWishes
-from mailtls.service.applyrecover import recover
 from mailtls.service.applysetup import SetupRoom, drift, plan_setup, setup, unsetup
 
-from .applying import age, mail_flowing, room_of
+from .applying import age, assert_that_killed_setup_leaves_nothing, room_of
 from .authserver import AuthServer
 from .certificates import KeyType
 from .configuration import ADDRESS, Settings
@@ -407,18 +404,7 @@ def test_a_setup_that_was_killed_while_it_waited_shows_as_drift_and_another_one_
 
 @pytest.mark.parametrize("step", ["swapped postfix.toml", "swapped master.cf", "reloaded"])
 def test_a_setup_of_doors_that_is_killed_leaves_nothing(plain: PrivatePostfix, step: str) -> None:
-    room, before = room_with_doors(plain), (plain.configuration / "master.cf").read_bytes()
-    child = os.fork()
-    if not child:
-        setup(room, lambda reached: os.kill(os.getpid(), signal.SIGKILL) if reached == step else None)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    with mail_flowing(plain) as stream:
-        assert "taken back" in recover(room.site.workplace).notes[0]
-    assert stream.failures == []
-    assert (plain.configuration / "master.cf").read_bytes() == before
-    assert not room.view.exists()
-    assert not room.record.exists()
+    assert_that_killed_setup_leaves_nothing(plain, room_with_doors(plain), step)
 
 
 def test_an_edited_door_goes_as_a_whole_and_one_that_is_not_wanted_any_more_too(plain: PrivatePostfix) -> None:

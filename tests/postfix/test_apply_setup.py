@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,9 @@ import pytest
 from mailtls.config import read_config
 from mailtls.core.tablepair import TablePair
 from mailtls.errors import RefusedError
-from mailtls.service.applyrecover import recover
 from mailtls.service.applysetup import plan_setup, setup, unsetup
 
-from .applying import mail_flowing, room_of
+from .applying import assert_that_killed_setup_leaves_nothing, mail_flowing, room_of
 from .configuration import Settings
 from .conversation import Conversation, Server
 from .instance import PrivatePostfix, wait_until
@@ -197,18 +194,7 @@ def test_unsetup_without_a_record_and_after_an_edit_takes_only_our_words_out(pla
     "step", ["swapping", "swapped postfix.toml", "swapped setup.json", "swapped master.cf", "reloaded"]
 )
 def test_a_setup_that_is_killed_leaves_nothing(plain: PrivatePostfix, step: str) -> None:
-    room, before = room_of(plain), (plain.configuration / "master.cf").read_bytes()
-    child = os.fork()
-    if not child:
-        setup(room, lambda reached: os.kill(os.getpid(), signal.SIGKILL) if reached == step else None)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    with mail_flowing(plain) as stream:
-        assert "taken back" in recover(room.site.workplace).notes[0]
-    assert stream.failures == []
-    assert (plain.configuration / "master.cf").read_bytes() == before
-    assert not room.view.exists()
-    assert not room.record.exists()
+    assert_that_killed_setup_leaves_nothing(plain, room_of(plain), step)
 
 
 def test_the_program_does_it_all(plain: PrivatePostfix) -> None:

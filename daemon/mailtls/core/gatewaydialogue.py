@@ -93,7 +93,7 @@ class GatewayDialogue:
         if self._over:
             return ()
         self._reply += data
-        whole = _is_whole(self._reply)
+        whole = is_whole_reply(self._reply)
         if not whole and data and len(self._reply) <= LONGEST_REPLY:
             return ()
         reply, awaited = bytes(self._reply), self._awaited
@@ -169,8 +169,8 @@ def _keyword(line: bytes) -> bytes:
     return words[0].upper() if words else b""
 
 
-def _is_whole(reply: bytes | bytearray) -> bool:
-    """Tell whether these are one or more whole replies: the last line has no hyphen behind its number."""
+def is_whole_reply(reply: bytes | bytearray) -> bool:
+    """Tell whether these are one or more whole replies of SMTP: the last line has no hyphen behind its number."""
     if not reply.endswith(b"\n"):
         return False
     last = bytes(reply[:-1]).rpartition(b"\n")[2]

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mailtls.core.gatewaydialogue import UNAVAILABLE, GatewayDialogue, ToClient, ToPostfix, Turn
+from mailtls.core.gatewaydialogue import UNAVAILABLE, GatewayDialogue, ToClient, ToPostfix, Turn, is_whole_reply
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.nssreason import library_line
 from mailtls.core.peer import canonical_ip
@@ -264,11 +264,8 @@ async def _pump(
 async def _greeting(postfix: ClearStream) -> bytes:
     """Read Postfix's greeting whole: one reply, of one or several lines."""
     greeting = b""
-    while len(greeting) < GREETING and (data := await postfix.read()):
+    while len(greeting) < GREETING and not is_whole_reply(greeting) and (data := await postfix.read()):
         greeting += data
-        last = greeting.rstrip(b"\n").rpartition(b"\n")[2]
-        if greeting.endswith(b"\n") and last[3:4] != b"-":
-            break
     return greeting
 
 
