@@ -298,7 +298,7 @@ def test_without_the_keeper_it_is_exit_status_3_and_surely_not_done(command: lis
     assert "not known" not in seen.stderr
 
 
-@pytest.mark.parametrize("odd", [Odd.closes, Odd.half_a_line, Odd.garbage, Odd.another_protocol, Odd.endless], ids=str)
+@pytest.mark.parametrize("odd", [Odd.closes, Odd.half_a_line, Odd.garbage, Odd.another_protocol, Odd.endless])
 @pytest.mark.parametrize("command", DEEDS, ids=str)
 def test_a_keeper_that_answers_badly_leaves_a_doubt_that_is_said(odd: Any, command: list[str], world: World) -> None:
     with world.running(keeper=odd):

@@ -267,7 +267,7 @@ def test_without_mailtlsd_it_is_exit_status_3_and_the_next_command(command: list
     assert all(SENTENCE.fullmatch(f"{line}\n") for line in seen.stderr.splitlines())
 
 
-@pytest.mark.parametrize("odd", [Odd.closes, Odd.half_a_line, Odd.garbage, Odd.another_protocol, Odd.endless], ids=str)
+@pytest.mark.parametrize("odd", [Odd.closes, Odd.half_a_line, Odd.garbage, Odd.another_protocol, Odd.endless])
 @pytest.mark.parametrize("command", [["status"], ["peers"], ["watch"]], ids=str)
 def test_an_odd_mailtlsd_is_exit_status_3_and_a_sentence(odd: Any, command: list[str], world: World) -> None:
     with world.running(daemon=odd):

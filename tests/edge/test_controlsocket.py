@@ -56,7 +56,7 @@ def test_watching_ends_with_a_sentence_when_mailtlsd_ends(tmp_path: Path) -> Non
         asyncio.run(happenings(tmp_path / "s", 1))
 
 
-@pytest.mark.parametrize("odd", [Odd.garbage, Odd.another_protocol], ids=str)
+@pytest.mark.parametrize("odd", [Odd.garbage, Odd.another_protocol])
 def test_what_is_no_answer_is_one_sentence(odd: Any, tmp_path: Path) -> None:
     with listening(tmp_path / "s", odd), pytest.raises(ProtocolError, match="answered with what is no answer"):
         ask(tmp_path / "s", AskStatus())

@@ -94,7 +94,7 @@ def test_following_ends_with_a_sentence_when_the_keeper_ends_or_refuses(tmp_path
         asyncio.run(events_of(KeeperSocket(tmp_path / "s"), 0, 1))
 
 
-@pytest.mark.parametrize("odd", [Odd.garbage, Odd.another_protocol], ids=str)
+@pytest.mark.parametrize("odd", [Odd.garbage, Odd.another_protocol])
 def test_what_is_no_reply_is_one_sentence(odd: Any, tmp_path: Path) -> None:
     with listening(tmp_path / "s", odd), pytest.raises(ProtocolError, match="answered with what is no reply"):
         ask(tmp_path / "s", GRANT)
