@@ -15,7 +15,7 @@ import typer
 from mailtls import __version__
 from mailtls.core.level import Level
 from mailtls.core.printable import printable
-from mailtls.ctl import change, output
+from mailtls.ctl import change, checking, output
 from mailtls.ctl.shortcut import ReportOrder
 
 # Typer brings Click's errors along, from 0.20 on under a name of its own; this finds their base in any version.
@@ -384,5 +384,5 @@ def revoke(
     return run(peer, reason=reason, as_json=as_json, config=config)
 
 
-for _command in change.COMMANDS:
+for _command in (*change.COMMANDS, *checking.COMMANDS):
     app.command()(_command)
