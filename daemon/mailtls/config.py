@@ -133,6 +133,21 @@ class Places:
         return self.run / "control.sock"
 
     @property
+    def milter(self) -> Path:
+        """The directory that mailtlsd shares with the milter: group mailtls-milter enters, only mailtlsd writes."""
+        return self.run / "milter"
+
+    @property
+    def verdicts(self) -> Path:
+        """What a verdict knows, for the milter (core/snapshotfile.py)."""
+        return self.milter / "verdicts"
+
+    @property
+    def facts(self) -> Path:
+        """The datagram socket that the milter tells its facts to."""
+        return self.milter / "facts.sock"
+
+    @property
     def keeper_state(self) -> Path:
         """The keeper's own directory: its ledger, and last good copies."""
         return self.under("/var/lib/mailtls-keeper")

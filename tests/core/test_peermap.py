@@ -90,3 +90,10 @@ def test_it_finds_what_a_walk_over_all_networks_finds(entries: list[tuple[int, i
 def test_no_address_lies_in_a_network_of_the_other_family() -> None:
     assert PeerMap({"::c000:201": 1, "::/0": 2, "::/16": 3}).by_address("192.0.2.1") is None
     assert PeerMap({"192.0.2.1": 1, "0.0.0.0/0": 2}).by_address("::c000:201") is None
+
+
+def test_a_map_of_a_maps_entries_is_equal_to_it() -> None:
+    assert PeerMap(dict(SOME.items())) == SOME
+    assert len(SOME) == len(dict(SOME.items()))
+    assert PeerMap({"192.0.2.1": 1}) != PeerMap({"192.0.2.1": 2})
+    assert dict(PeerMap({"192.0.2.0/24": 1, "192.0.2.1": 2}).items()) == {"192.0.2.1": 2, "192.0.2.0/24": 1}

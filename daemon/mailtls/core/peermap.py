@@ -12,7 +12,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 LONGEST_NAME = 255  # RFC 1035 2.3.4; with the dot at the end, as text 254
 
@@ -66,6 +69,39 @@ class PeerMap(Generic[T]):
         """Give what is said of this address, or else of its name."""
         found = self.by_address(ip)
         return found if found is not None else self.by_name(name)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Give the entries: a map made of them is equal to this one."""
+        for (version, length), values in self._networks:
+            kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
+            for number, value in values.items():
+                network = kind((number, length))
+                whole = length == network.max_prefixlen
+                yield str(network.network_address if whole else network), value
+        yield from self._names.items()
+
+    def __len__(self) -> int:
+        return len(self._names) + sum(len(values) for _, values in self._networks)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PeerMap):
+            return NotImplemented
+        return bool(self._names == other._names and self._networks == other._networks)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"PeerMap({dict(self.items())!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic read and write a map as an object of its entries (core/snapshotfile.py)."""
+        (value,) = get_args(source) or (Any,)
+        entries = handler.generate_schema(dict[str, value])  # type: ignore[valid-type]
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda found: dict(found.items()), return_schema=entries
+        )
+        return core_schema.no_info_after_validator_function(cls, entries, serialization=written)
 
 
 def _keys(name: str | None) -> Iterator[str]:
