@@ -12,11 +12,18 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from mailtls.edge.arrivalschema import ARRIVAL_TABLES
 from mailtls.edge.storeschema import APPLICATION, METADATA, VERSION
 from mailtls.errors import StoreError
 
 Step = Callable[[Connection], None]
-STEPS: Mapping[int, Step] = {}
+
+
+def _add_arrivals(connection: Connection) -> None:
+    METADATA.create_all(connection, ARRIVAL_TABLES)
+
+
+STEPS: Mapping[int, Step] = {1: _add_arrivals}
 """From which version, and what brings it to the next."""
 
 
