@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from mailtls.edge.arrivalschema import ARRIVAL_TABLES
+from mailtls.edge.helloschema import HELLOS
 from mailtls.edge.storeschema import APPLICATION, METADATA, VERSION
 from mailtls.errors import StoreError
 
@@ -23,7 +24,11 @@ def _add_arrivals(connection: Connection) -> None:
     METADATA.create_all(connection, ARRIVAL_TABLES)
 
 
-STEPS: Mapping[int, Step] = {1: _add_arrivals}
+def _add_hellos(connection: Connection) -> None:
+    METADATA.create_all(connection, [HELLOS])
+
+
+STEPS: Mapping[int, Step] = {1: _add_arrivals, 2: _add_hellos}
 """From which version, and what brings it to the next."""
 
 

@@ -4,7 +4,7 @@ An address is a key that sorts (`core.peerkey`), a time is seconds since 1970. `
 `days` counts its sessions by day and kind, in rows of a dozen bytes, because the words of a kind stand once in `kinds`.
 `decisions`, `steps` and `waivers` may speak of networks: `first` and `last` are the ends of the range.
 
-`arrivalschema` has the tables of what Postfix itself told. Any change of a table needs a new `VERSION` and a step in
+`arrivalschema` has the tables of what Postfix itself told, `helloschema` that of hellos. Any change of a table needs a new `VERSION` and a step in
 `storemigration`.
 """
 
@@ -40,7 +40,7 @@ from mailtls.core.peerstate import PeerState
 APPLICATION = 0x6D744C53
 """`PRAGMA application_id`: file(1) and mailtlsd tell the file from databases of others by it (`mtLS`)."""
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of a database with these tables."""
 
 METADATA = MetaData()
