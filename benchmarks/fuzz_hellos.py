@@ -3,7 +3,7 @@
 
     benchmarks/fuzz_hellos.py [--hellos 200000] [--captures 20000] [--seed 1]
 
-Random hellos (tests/postfix/randomhello.py) and captures of them are changed in up to four places. A failure is an
+Random hellos (edge/randomhello.py) and captures of them are changed in up to four places. A failure is an
 exception, a prediction without words, a JA4 of another form, a hello that no door takes without advice for the peer, or
 one that takes longer than `SLOWEST` seconds. It is printed with its bytes. Exit status 1 when there was any.
 """
@@ -21,7 +21,6 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.core.captures import ACK, SYN, ip, linked, pcap, pcapng, tcp
-from tests.postfix.randomhello import random_hello
 
 from mailtls.core.capture import CaptureReader
 from mailtls.core.clienthello import read_hello
@@ -31,6 +30,7 @@ from mailtls.core.hellofinder import HelloFinder
 from mailtls.core.postfixview import Offering, PostfixSettings
 from mailtls.core.segment import LINKS, read_segment
 from mailtls.core.suite import KeyType
+from mailtls.edge.randomhello import random_hello
 from mailtls.errors import InputError
 
 SLOWEST = 0.25

@@ -19,22 +19,23 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.postfix.comparing import Compared, compare, make_keys
+from tests.postfix.comparing import compare, make_keys
 from tests.postfix.instance import PrivatePostfix, why_not
 from tests.postfix.profiles import PROFILES, WAYS, settings_for
-from tests.postfix.randomhello import random_hello
 
 from mailtls.core.clienthello import read_hello
 from mailtls.core.fingerprint import fingerprint
 from mailtls.core.handshake import predict
+from mailtls.core.handshaketrial import Trial
+from mailtls.edge.randomhello import random_hello
 
 PRINTED = 20
 LOT = 500  # hellos to one instance: its log is read at the end of each
 
 
-def compare_all(hellos: list[bytes]) -> list[Compared]:
+def compare_all(hellos: list[bytes]) -> list[Trial]:
     """Send every hello to every profile."""
-    found: list[Compared] = []
+    found: list[Trial] = []
     for start in range(0, len(PROFILES), len(WAYS)):
         settings, chosen = settings_for(PROFILES[start : start + len(WAYS)])
         for lot in range(0, len(hellos), LOT):
@@ -83,8 +84,8 @@ def main() -> int:
     wrong = [one for one in compared if not one.agrees]
     print(f"{len(compared) - len(wrong)} of {len(compared)} handshakes as predicted, "
           f"{sum(one.answer.cipher is not None for one in compared)} of them accepted, "
-          f"{len({one.logged for one in compared})} different reasons; {time.monotonic() - start:.0f} s")  # fmt: skip
-    for profile, count in Counter(one.profile for one in wrong).most_common():
+          f"{len({one.reason for one in compared})} different reasons; {time.monotonic() - start:.0f} s")  # fmt: skip
+    for profile, count in Counter(one.service for one in wrong).most_common():
         print(f"  {profile}: {count} differ")
     for one in wrong[:PRINTED]:
         print(one)

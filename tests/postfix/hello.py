@@ -9,6 +9,8 @@ import os
 import struct
 from collections.abc import Sequence
 
+from mailtls.core.octets import extension, numbers, sized
+
 SSLV3, TLS10, TLS12, TLS13 = 0x0300, 0x0301, 0x0303, 0x0304
 
 RSA_AES128_SHA, ECDHE_ECDSA_AES128_GCM, TLS_AES128_GCM = 0x002F, 0xC02B, 0x1301
@@ -17,21 +19,6 @@ X25519, SECP256R1, SECP384R1 = 0x001D, 0x0017, 0x0018
 
 HTTP = b"GET / HTTP/1.1\r\nHost: example.test\r\n\r\n"
 GARBAGE = b"\xde\xad\xbe\xef" * 16
-
-
-def sized(data: bytes, octets: int) -> bytes:
-    """Put the length before the data, in so many octets."""
-    return len(data).to_bytes(octets, "big") + data
-
-
-def extension(number: int, body: bytes) -> bytes:
-    """Write one extension: type, length, body."""
-    return struct.pack(">H", number) + sized(body, 2)
-
-
-def numbers(values: Sequence[int]) -> bytes:
-    """Write a list of 16-bit numbers."""
-    return b"".join(struct.pack(">H", value) for value in values)
 
 
 def client_hello(version: int, suites: Sequence[int], extensions: bytes = b"") -> bytes:

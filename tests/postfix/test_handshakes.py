@@ -11,6 +11,7 @@ from random import Random
 from mailtls.core.ciphersuite import BY_NUMBER
 from mailtls.core.clienthello import read_hello
 from mailtls.core.handshake import Negotiated, predict
+from mailtls.edge.randomhello import random_hello
 
 from .comparing import compare, make_keys
 from .conversation import Conversation, Handshake, HandshakeFailed, Server
@@ -18,7 +19,6 @@ from .firstflights import first_flight
 from .handshakes import tlslite
 from .instance import PrivatePostfix
 from .profiles import PROFILES, cipher_list, settings_for
-from .randomhello import random_hello
 
 HELLOS = 150
 

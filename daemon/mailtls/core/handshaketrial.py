@@ -1,0 +1,99 @@
+"""One hello that was tried: what was predicted, what the server answered, and the reason that Postfix logged.
+
+The reason stands on a line that names its process only, and belongs to the client that this process served then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mailtls.core.firstanswer import FirstAnswer
+from mailtls.core.handshake import REASONS, Negotiated, Prediction
+from mailtls.core.logline import split
+from mailtls.core.tlsversion import name_of as version_name
+
+NOT_READ = -1
+"""The reason of a trial whose log nobody read."""
+
+_CONNECT = re.compile(rb"connect from [^\s\[\]]{1,255}\[([0-9A-Fa-f.:]{2,45})\](?::(\d{1,5}))?$")
+_REASON = re.compile(rb"warning: TLS library problem: (?:\d{1,9}:)?error:0A([0-9A-Fa-f]{6}):")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One hello at one service. `predicted` None: the hello is none; `reason`: OpenSSL's number, None: none logged."""
+
+    service: str
+    hello: bytes
+    predicted: Prediction | None
+    answer: FirstAnswer
+    reason: int | None = NOT_READ
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether answer and log are what was predicted."""
+        match self.predicted:
+            case Negotiated(version, cipher, retry):
+                return self.answer == FirstAnswer(version, cipher.number, retry)
+            case None:
+                return self.answer.cipher is None
+            case refused:
+                return self.answer == FirstAnswer(alert=refused.alert) and self.reason in (NOT_READ, refused.reason)
+
+    @property
+    def foretold(self) -> str:
+        """Say what was predicted."""
+        match self.predicted:
+            case None:
+                return "nothing, it is no hello"
+            case Negotiated(retry=True):
+                return f"{self.predicted}, after asking for another key"
+            case Negotiated():
+                return str(self.predicted)
+            case refused:
+                return f"{refused}, alert {refused.alert}"
+
+    @property
+    def came(self) -> str:
+        """Say what came."""
+        answer = self.answer
+        if answer.version is not None and answer.cipher is not None:
+            retried = ", after asking for another key" if answer.retry else ""
+            return f"{version_name(answer.version)} with cipher 0x{answer.cipher:04X}{retried}"
+        said = f"alert {answer.alert}" if answer.alert is not None else "the end of the connection"
+        if self.reason is None or self.reason == NOT_READ:
+            return said
+        return f"{REASONS.get(self.reason, f'reason 0x{self.reason:03X}')}, {said}"
+
+    def __str__(self) -> str:
+        """Say all that is needed to see it again."""
+        return f"{self.service}: predicted {self.foretold}; came {self.came}: {self.hello.hex()}"
+
+
+@dataclass(slots=True)
+class Visit:
+    """One connection as smtpd logged it; `port` 0 where ports are not logged."""
+
+    ip: str
+    port: int
+    reason: int | None = None
+
+
+def visits_of(lines: Iterable[bytes]) -> list[Visit]:
+    """Read which client failed for which reason, in the order in which they connected."""
+    return list(_visits(lines))
+
+
+def _visits(lines: Iterable[bytes]) -> Iterator[Visit]:
+    serving: dict[bytes, Visit] = {}
+    for raw in lines:
+        line = split(raw)
+        if line is None or not line.tag.endswith(b"smtpd"):
+            continue
+        if (connect := _CONNECT.match(line.message)) is not None:
+            visit = serving[line.source] = Visit(connect[1].decode("ascii"), int(connect[2] or 0))
+            yield visit
+        elif (reason := _REASON.match(line.message)) is not None and line.source in serving:
+            serving[line.source].reason = int(reason[1], 16)
