@@ -20,6 +20,7 @@ class Session:
     `hidden`: STARTTLS was hidden from this peer (`discarding EHLO keywords: STARTTLS`).
     `commands`: the statistics of the disconnect line, e.g. `ehlo=1 starttls=0/1 commands=1/2`, None if absent.
     `lines`: the log lines that prove it, printable, at most eight.
+    `port`: the client's, None where the log has none (smtpd_client_port_logging).
     """
 
     at: datetime | None
@@ -36,3 +37,4 @@ class Session:
     hidden: bool = False
     commands: str | None = None
     lines: tuple[str, ...] = ()
+    port: int | None = None

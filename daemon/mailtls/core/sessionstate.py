@@ -174,6 +174,12 @@ def _address(who: bytes) -> bytes:
     return who[who.find(b"[") + 1 : who.find(b"]")]
 
 
+def _port(who: bytes) -> int | None:
+    """Give the port behind `name[address]:port`; `unknown` is none."""
+    digits = who[who.find(b"]") + 2 :]
+    return int(digits) if digits.isdigit() else None
+
+
 def conclude(
     session: OpenSession, program: Program, calendar: Calendar, *, broken: bool, whole: bool
 ) -> Session | None:
@@ -209,6 +215,7 @@ def conclude(
         hidden=session.hidden,
         commands=printable(commands, 200) if commands else None,
         lines=tuple(printable(line) for line in session.lines),
+        port=_port(session.who),
     )
 
 

@@ -4,8 +4,8 @@ An address is a key that sorts (`core.peerkey`), a time is seconds since 1970. `
 `days` counts its sessions by day and kind, in rows of a dozen bytes, because the words of a kind stand once in `kinds`.
 `decisions`, `steps` and `waivers` may speak of networks: `first` and `last` are the ends of the range.
 
-`arrivalschema` has the tables of what Postfix itself told, `helloschema` that of hellos. Any change of a table needs a new `VERSION` and a step in
-`storemigration`.
+`arrivalschema` has the tables of what Postfix itself told, `helloschema` that of hellos. Any change of a table needs a
+new `VERSION` and a step in `storemigration`.
 """
 
 from __future__ import annotations
