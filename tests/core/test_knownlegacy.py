@@ -12,7 +12,7 @@ from mailtls.core.knownlegacy import KnownPeers, parse_known_peers
 from mailtls.core.level import Level
 from mailtls.core.policy import Policy
 from mailtls.core.rule import Limits, Never, Widest
-from mailtls.core.waiver import Origin
+from mailtls.core.waiver import Origin, WaiverLimits
 from mailtls.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "policies" / "known-legacy.toml"
@@ -111,6 +111,17 @@ REFUSALS = [
     ('name = "a.b"', REST.replace('reason = "old"\n', ""), Policy(), 1, ["has no reason"]),
     ('name = "a.b"', REST.replace('level = "legacy"\n', ""), Policy(), 1, ["has no level"]),
     ('name = "a.b"', REST.replace('"legacy"', '"ssl3"'), Policy(), 3, ['level is "ssl3"', 'did you mean "sslv3"?']),
+    ('name = "a.b"\nonly_from = ["192.0.2.1"]', REST, Policy(), 3, ["is an address"]),
+    ('name = "a.b"\nonly_to = ["@x.example"]', REST, Policy(), 3, ['"@x.example" is no recipient']),
+    ('name = "a.b"\nmax_size = "10T"', REST, Policy(), 3, ['max_size: "10T" is no size', '"10M"']),
+    ('name = "a.b"\nmax_size = 0', REST, Policy(), 3, ["max_size: 0 is no size"]),
+    (
+        'name = "a.b"\nonly_to = ["a@x.example"]',
+        REST.replace('"legacy"', '"cleartext"'),
+        Policy(),
+        3,
+        ["limited at a door only"],
+    ),
     ('nmae = "a.b"', REST, Policy(), 2, ['"nmae" is no key of [[peer]] number 1', 'did you mean "name"?']),
     ('name = "a.b"\n' + REST + '[[peer]]\nname = "A.B"', REST, Policy(), 8, ["stands in the list twice"]),
     (
@@ -133,6 +144,13 @@ def test_a_wrong_entry_is_refused_with_one_sentence(
     assert said.startswith(f"k.toml, line {line}: "), said
     assert not [word for word in words if word not in said], said
     assert "\n" not in said
+
+
+def test_what_a_waiver_is_good_for_goes_with_it() -> None:
+    limited = 'network = "192.0.2.7"\nonly_from = [".a.example"]\nonly_to = ["b@c.example", "d.example"]\nmax_size = "2k"'
+    (waiver,) = known(limited).waivers()
+    assert waiver.limits == WaiverLimits((".a.example",), ("b@c.example", "d.example"), 2048)
+    assert not known('network = "192.0.2.7"').waivers()[0].limits
 
 
 def test_the_list_has_no_other_keys() -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.level import Level
+from mailtls.core.messagerule import Downgrade, PhaseOut, Required
 from mailtls.core.policy import Policy, parse_policy
 from mailtls.core.rule import After, CauseRule, Limits, Never
 from mailtls.errors import ConfigError
@@ -104,6 +105,7 @@ def test_the_manual_explains_every_key_with_its_default() -> None:
     manual = (POLICIES.parent / "docs" / "policy.md").read_text("utf-8")
     keys = [*CauseRule.model_fields, *Limits.model_fields, *Never.model_fields, *Policy.model_fields]
     keys += [f"after.{key}" for key in After.model_fields]
+    keys += [*Required.model_fields, *Downgrade.model_fields, *PhaseOut.model_fields, "require.domains"]
     assert [key for key in keys if key not in manual] == []
     assert [cause for cause in Cause if f"`{cause}`" not in manual and cause not in ("none", "dropped_after_tls")] == []
     assert CauseRule().model_dump(include={"lifetime", "longest"}) == {
@@ -113,6 +115,8 @@ def test_the_manual_explains_every_key_with_its_default() -> None:
 
 
 WAIVE = '[causes.peer_too_old]\naction = "waive"\nlevel_floor = "legacy"\nafter = { sessions = 3, within = "24h" }\n'
+
+PHASE = '[[phase_out]]\nbelow = "TLSv1.2"\nstages = [{ on = 2027-03-01, percent = 5 }, '
 
 # What stands in the file, the line that is named, and words of the sentence: what was seen, and what to write instead.
 REFUSALS = [
@@ -240,6 +244,21 @@ REFUSALS = [
     ('[never]\nnames = ["a@b.c"]', 2, ["is no host name"]),
     ('[never]\nnames = [".a..b"]', 2, ["is no host name"]),
     ('[never]\nnames = [""]', 2, ["is no host name"]),
+    # messages
+    ('[require.domains]\n"*.bank.example" = {}', 2, ["wildcard", '".bank.example"']),
+    ('[require.domains]\n"192.0.2.1" = {}', 2, ["is an address"]),
+    ('[require.peers]\n"192.0.2.1/24" = {}', 2, ["host bits set"]),
+    ('[require.peers]\n"a b" = {}', 2, ["is no host name"]),
+    ('[require.peers]\n"192.0.2.1" = { floor = "TLS1.2" }', 2, ['floor is "TLS1.2"', "write one of any, TLSv1, TLSv1.1"]),
+    ('[require]\ntext = "schön"', 2, ["does not fit into an SMTP reply"]),
+    ('[require]\nurl = "a\\nb"', 2, ["does not fit into an SMTP reply"]),
+    ("[downgrade]\nsessions = 0", 2, ["less than the least", "write 1"]),
+    ('[downgrade]\naction = "quarantine"', 2, ['action is "quarantine"', "write one of note, stamp, defer, reject"]),
+    ('[[phase_out]]\nbelow = "TLSv1.2"', 1, ["neither stages nor refuse"]),
+    ('[[phase_out]]\nbelow = "TLSv1.2"\nrefuse = "soon"', 3, ['refuse: "soon" is no date']),
+    (PHASE + "{ on = 2027-02-01, percent = 9 }]", 3, ["stage of 2027-02-01 stands behind that of 2027-03-01"]),
+    (PHASE + "{ on = 2027-04-01, percent = 5 }]", 3, ["percent is 5 after 5"]),
+    (PHASE + "]\nrefuse = 2027-03-01", 4, ["refuse is 2027-03-01", "write a later day"]),
 ]
 
 

@@ -13,7 +13,8 @@ from mailtls.core.cause import Door
 from mailtls.core.level import Level
 from mailtls.core.peermap import PeerMap
 from mailtls.core.snapshotfile import LARGEST, VERSION, Unreadable, read_snapshot, write_snapshot
-from mailtls.core.verdict import Answer, Guard, Proof, Requirement, Snapshot, Terms, WaiverLimits
+from mailtls.core.verdict import Answer, Guard, Proof, Requirement, Snapshot, Terms
+from mailtls.core.waiver import WaiverLimits
 
 FULL = Snapshot(
     guard=Guard(Answer.STAMP, 7),
@@ -31,11 +32,11 @@ FULL = Snapshot(
 
 FIELDS = {
     1: {
-        "Snapshot": ["guard", "ports", "proven", "waivers", "required_of_peers", "required_of_domains"],
+        "Snapshot": ["guard", "ports", "proven", "waivers", "required_of_peers", "required_of_domains", "phases"],
         "Guard": ["answer", "sessions"],
         "Proof": ["sessions", "version"],
         "Terms": ["level", "limits"],
-        "WaiverLimits": ["senders", "recipients", "size"],
+        "Phase": ["lowest", "percent", "answer", "refused_on", "cleartext", "waived", "text", "url"],
         "Requirement": ["lowest", "text", "url"],
     },
 }

@@ -20,14 +20,15 @@ from mailtls.core.verdict import (
     Answer,
     Ground,
     Guard,
+    Phase,
     Proof,
     Requirement,
     Snapshot,
     Terms,
-    WaiverLimits,
     domain_of,
     judge,
 )
+from mailtls.core.waiver import WaiverLimits
 
 PORTS = {"10125": Door.LEGACY_RSA, "10225": Door.LEGACY}
 ARRIVED = SmtpFacts(
@@ -286,3 +287,59 @@ def test_nothing_that_a_stranger_wrote_leaves_raw(facts: SmtpFacts, answer: Answ
     for strange in (facts.sender, facts.recipient, facts.helo_name):
         if len(strange) > 30:
             assert strange not in verdict.text
+
+
+def phased(percent: int, answer: Answer = Answer.DEFER, **fields: Any) -> Snapshot:
+    return Snapshot(ports=PORTS, phases=(Phase(TLS12, percent, answer, **fields),))
+
+
+OLD = replace(ARRIVED, encryption_protocol="TLSv1", queue_id="4Xy")
+
+
+def drawn(snapshot: Snapshot, facts: SmtpFacts = OLD, attempts: int = 2000) -> float:
+    """The part of attempts, each with a queue id of its own, that is not let through."""
+    answers = [judge(replace(facts, queue_id=f"4Xy{number}"), snapshot).answer for number in range(attempts)]
+    return sum(answer is not Answer.DUNNO for answer in answers) / attempts
+
+
+@pytest.mark.parametrize("percent", [0, 5, 50, 95, 100])
+def test_a_stage_defers_as_many_attempts_as_it_says(percent: int) -> None:
+    assert abs(drawn(phased(percent)) - percent / 100) < 0.05
+
+
+def test_the_same_message_always_draws_the_same_lot() -> None:
+    snapshot = phased(50)
+    verdicts = {judge(replace(OLD, instance=f"a{number}", helo_name="x" * number), snapshot) for number in range(20)}
+    assert len(verdicts) == 1, "both interfaces give the same verdict, whatever else they know"
+    without = [judge(replace(OLD, queue_id="", instance=f"a{number}"), snapshot).answer for number in range(200)]
+    assert len(set(without)) == 2, "before a content filter there is no queue id yet"
+
+
+def test_only_what_is_below_the_floor_is_phased_out() -> None:
+    all_of_it = phased(100)
+    assert judge(OLD, all_of_it).ground is Ground.PHASED_OUT
+    assert judge(replace(OLD, encryption_protocol="TLSv1.2"), all_of_it) == DUNNO
+    assert judge(replace(OLD, encryption_protocol="TLSv1.9"), all_of_it) == DUNNO
+    assert judge(replace(OLD, encryption_protocol=""), all_of_it) == DUNNO, "no TLS at all is another matter"
+    assert judge(replace(OLD, encryption_protocol=""), phased(100, cleartext=True)).ground is Ground.PHASED_OUT
+    assert judge(replace(OLD, sasl_method="PLAIN", sasl_username="u"), all_of_it) == DUNNO
+
+
+def test_who_has_a_waiver_is_phased_out_only_where_the_file_says_so() -> None:
+    waivers = PeerMap({"192.0.2.1": Terms(Level.LEGACY)})
+    assert judge(AT_DOOR, replace(phased(100), waivers=waivers)) == DUNNO
+    assert judge(AT_DOOR, replace(phased(100, waived=True), waivers=waivers)).ground is Ground.PHASED_OUT
+
+
+def test_the_client_reads_until_when_and_what_to_do() -> None:
+    deferred = judge(OLD, phased(100, refused_on="2027-07-01", url="https://x.example/tls"))
+    assert deferred.answer is Answer.DEFER
+    assert deferred.text == (
+        "This server delays mail over TLSv1, and will refuse it from 2027-07-01 on; please update your mail server to "
+        "TLSv1.2 or later https://x.example/tls"
+    )
+    assert "defers 100 of 100 attempts by now and refuses all from 2027-07-01 on" in deferred.reason
+    refused = judge(OLD, phased(100, Answer.REJECT))
+    assert refused.answer is Answer.REJECT
+    assert refused.text.startswith("This server does not take mail over TLSv1 any more")
+    assert judge(OLD, phased(100, text="Our own words")).text == "Our own words"

@@ -15,6 +15,7 @@ from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.duration import say_duration
 from mailtls.core.level import Level, levels_for
+from mailtls.core.messagerule import phase_faults
 from mailtls.core.operatorfile import Fault, shown
 from mailtls.core.rule import CauseRule, Network
 
@@ -181,6 +182,20 @@ def _never_names(policy: Policy) -> Iterator[Fault]:
             yield Fault(("never", "names", index), wrong)
 
 
+def _required_of(policy: Policy) -> Iterator[Fault]:
+    """A domain is a name; a peer is a name, an address or a network."""
+    for key in policy.require.domains:
+        if wrong := name_fault(key):
+            yield Fault(("require", "domains", key), wrong)
+    for key in policy.require.peers:
+        if network_fault(key) is not None and (wrong := network_fault(key) if "/" in key else name_fault(key)):
+            yield Fault(("require", "peers", key), wrong)
+
+
+def _phasing_out(policy: Policy) -> Iterator[Fault]:
+    yield from phase_faults(policy.phase_out)
+
+
 def _no_dot(text: str) -> str | None:
     if text.startswith("."):
         return None
@@ -225,4 +240,6 @@ CHECKS: tuple[Callable[[Policy], Iterator[Fault]], ...] = (
     _quota,
     _never_networks,
     _never_names,
+    _required_of,
+    _phasing_out,
 )

@@ -17,7 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from mailtls.core.cause import Cause
 from mailtls.core.level import Level
-from mailtls.core.waiver import Origin, Waiver
+from mailtls.core.waiver import UNLIMITED, Origin, Waiver
+from mailtls.core.waiverlimit import Limited
 
 LONGEST_REQUEST = 64 * 1024
 """Bytes of one request with its line end; a longer one is refused and the connection closed."""
@@ -39,7 +40,8 @@ class LiveWaiver(Message):
     """One waiver on the keeper's list; times with their offset.
 
     `id` names it for its whole life, `generation` grows by one with each renewal. `authority`: the name of the
-    known-legacy entry that authorised it, None where none did. `granted` None: an entry of known-legacy.toml.
+    known-legacy entry that authorised it, None where none did. `granted` None: an entry of known-legacy.toml. `limits`:
+    what it is good for, None: everything.
     """
 
     id: Identifier
@@ -54,12 +56,14 @@ class LiveWaiver(Message):
     origin: Origin
     cause: Cause | None = None
     authority: Text | None = None
+    limits: Limited | None = None
 
     def waiver(self) -> Waiver:
         """Give it as a value of the core."""
         return Waiver(
             self.network, self.level, self.owner, self.reason,
             self.granted, self.until, self.latest, self.origin, self.cause,
+            self.limits.limits() if self.limits is not None else UNLIMITED,
         )  # fmt: skip
 
 
@@ -67,6 +71,7 @@ class Grant(Message):
     """Let a peer down. `owner` is taken from a person's login where it is left out, and ignored from the daemon.
 
     `cause`: what it is for; the daemon must say it. `authority`: name of a known-legacy entry that authorises it.
+    `limits`: what it shall be good for; from the daemon they are those of that entry, whatever it says.
     """
 
     op: Literal["grant"] = "grant"
@@ -79,6 +84,7 @@ class Grant(Message):
     owner: Text | None = None
     cause: Cause | None = None
     authority: Text | None = None
+    limits: Limited | None = None
     dry_run: bool = False
 
 

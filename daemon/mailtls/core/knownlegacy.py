@@ -25,7 +25,8 @@ from mailtls.core.level import Level
 from mailtls.core.operatorfile import Fault, parse_operator_file, refusal, shown
 from mailtls.core.policy import Policy
 from mailtls.core.rule import Network, Table, name_is_under
-from mailtls.core.waiver import Origin, Waiver
+from mailtls.core.waiver import Origin, Waiver, WaiverLimits
+from mailtls.core.waiverlimit import limit_fault, parse_size
 from mailtls.errors import ConfigError
 
 
@@ -34,6 +35,10 @@ def _parse_until(value: object) -> date:
     if not isinstance(value, date):
         raise ValueError(f"{shown(value)} is no date; write year, month and day without quotes, such as 2027-06-30")  # noqa: TRY004 - pydantic turns a ValueError into a refusal
     return value
+
+
+def _parse_max_size(value: object) -> int | None:
+    return parse_size(value)
 
 
 class KnownPeer(Table):
@@ -45,11 +50,22 @@ class KnownPeer(Table):
     reason: str
     owner: str
     until: Annotated[date, PlainValidator(_parse_until)]
+    only_from: tuple[str, ...] = ()
+    """Good for mail of these sender domains only; empty: of all."""
+    only_to: tuple[str, ...] = ()
+    """Good for mail to these recipients or domains only."""
+    max_size: Annotated[int | None, PlainValidator(_parse_max_size)] = None
+    """Good for messages up to this size only, in bytes."""
 
     @cached_property
     def parsed(self) -> Network | None:
         """The network as a value; None for an entry with a name."""
         return ipaddress.ip_network(self.network) if self.network is not None else None
+
+    @property
+    def limits(self) -> WaiverLimits:
+        """What its waivers are good for."""
+        return WaiverLimits(self.only_from, self.only_to, self.max_size)
 
     @property
     def ends(self) -> datetime:
@@ -67,7 +83,8 @@ class KnownPeer(Table):
             raise ValueError("an entry with a name is no waiver by itself")
         end = self.ends
         spelled = str(self.parsed.network_address) if self.parsed.num_addresses == 1 else str(self.parsed)
-        return Waiver(spelled, self.level, self.owner, self.reason, None, end, end, Origin.KNOWN_LEGACY)
+        return Waiver(spelled, self.level, self.owner, self.reason, None, end, end, Origin.KNOWN_LEGACY,
+                      limits=self.limits)  # fmt: skip
 
 
 class KnownPeers(Table):
@@ -112,6 +129,10 @@ def _wrong(entry: KnownPeer, policy: Policy) -> Iterator[Fault]:
     for key, value in (("reason", entry.reason), ("owner", entry.owner)):
         if not value.strip():
             yield Fault((key,), f"{key} is empty; write who answers for this peer, and why it needs this")
+    parts = {"only_from": WaiverLimits(entry.only_from), "only_to": WaiverLimits((), entry.only_to)}
+    for key, limits in parts.items():
+        if fault := limit_fault(limits, entry.level):
+            yield Fault((key,), fault)
     if entry.network is not None:
         yield from _wrong_network(entry.network, policy)
     if entry.name is not None:

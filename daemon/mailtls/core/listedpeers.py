@@ -17,6 +17,7 @@ from mailtls.core.objection import Bounds
 from mailtls.core.printable import printable
 from mailtls.core.register import Register, is_from_file
 from mailtls.core.waiver import Waiver
+from mailtls.core.waiverlimit import limited
 
 
 def listed_changes(
@@ -41,7 +42,7 @@ def _listed(known: KnownPeers, bounds: Bounds, now: datetime) -> Iterator[LiveWa
             yield LiveWaiver(
                 id=f"known-legacy:{waiver.network.replace('/', '-')}", network=waiver.network, level=waiver.level,
                 owner=printable(waiver.owner, 500), reason=printable(waiver.reason, 500), granted=None,
-                until=waiver.until, latest=waiver.latest, origin=waiver.origin,
+                until=waiver.until, latest=waiver.latest, origin=waiver.origin, limits=limited(waiver.limits),
             )  # fmt: skip
 
 

@@ -16,11 +16,13 @@ from mailtls.core.action import Action
 from mailtls.core.contradiction import network_fault
 from mailtls.core.duration import say_duration
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
+from mailtls.core.knownlegacy import KnownPeer
 from mailtls.core.objection import SLACK, Bounds, Case, Kind, Requester, authorising, objection, said
 from mailtls.core.peer import canonical_ip
 from mailtls.core.printable import printable
 from mailtls.core.register import Register, is_automatic, is_from_file
 from mailtls.core.waiver import Origin
+from mailtls.core.waiverlimit import Limited, limit_fault, limited
 
 LEAST_GAIN = 10
 """A renewal must move the end by a tenth of the lifetime, so that nobody floods the ledger with renewals."""
@@ -51,6 +53,8 @@ def grant(requester: Requester, ask: Grant, bounds: Bounds, register: Register, 
     peer = canonical_network(ask.network)
     if isinstance(peer, Refusal):
         return peer
+    if ask.limits is not None and (fault := limit_fault(ask.limits.limits(), ask.level)) is not None:
+        return Refusal(fault)
     case = Case(requester, ask, peer, ipaddress.ip_network(peer), bounds, register, now)
     refused = objection(case)
     return Refusal(refused) if refused is not None else _made(case)
@@ -76,8 +80,13 @@ def _made(case: Case) -> LiveWaiver:
     return LiveWaiver(
         id=ask.id, network=case.peer, level=ask.level, owner=owner[:500], reason=printable(ask.reason, 500),
         granted=case.now, until=ask.until, latest=case.latest, origin=origin, cause=ask.cause,
-        authority=None if person else ask.authority,
+        authority=None if person else ask.authority, limits=_limits(ask, entry, person=person),
     )  # fmt: skip
+
+
+def _limits(ask: Grant, entry: KnownPeer | None, *, person: bool) -> Limited | None:
+    """Take a person's limits, or those of the entry that authorises."""
+    return ask.limits if person or entry is None else limited(entry.limits)
 
 
 def renew(requester: Requester, ask: Renew, bounds: Bounds, register: Register, now: datetime) -> LiveWaiver | Refusal:

@@ -62,6 +62,15 @@ class PostfixSettings(Table):
     """What the port-25 service offers; None: `setup` has not looked."""
     doors: tuple[Doorway, ...] = ()
     """The doors that were made."""
+    policy_service: bool = False
+    """Postfix asks mailtlsd about every message at DATA."""
+    milter: bool = False
+    """Postfix tells mailtls-milter of every message."""
+
+    @property
+    def limits_are_held(self) -> bool:
+        """Tell whether anybody holds mail to the limits of waivers."""
+        return self.policy_service or self.milter
 
     def door(self, level: Level) -> Doorway | None:
         """Give the door of this level."""

@@ -1,6 +1,7 @@
 """The verdict: what Postfix is answered about one message, by the policy protocol and by the milter alike.
 
 `judge` is pure: what Postfix tells, and one immutable snapshot of what the operator wants and what is known of peers.
+It has no clock: whoever makes the snapshot puts the stages of today into it, and makes another tomorrow.
 Each judge of `_JUDGES` looks at one thing; the gravest verdict counts, and among equals the first.
 
 Promises: who has no requirement, no waiver and no proof against him gets DUNNO; so do users that have logged in, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 
 from mailtls.core.cause import Door
 from mailtls.core.level import Level
@@ -26,6 +28,7 @@ from mailtls.core.peermap import PeerMap
 from mailtls.core.printable import printable
 from mailtls.core.smtpfacts import CLEARTEXT, SmtpFacts, Stage
 from mailtls.core.tlsversion import TLS12, name_of
+from mailtls.core.waiver import UNLIMITED, WaiverLimits
 
 HEADER = "MailTLS-Downgrade"
 """The name of the header that STAMP puts in front of a message."""
@@ -52,6 +55,7 @@ class Ground(StrEnum):
     NOTHING = "nothing"
     NOT_PROTECTED_ENOUGH = "not_protected_enough"
     DOWNGRADE = "downgrade"
+    PHASED_OUT = "phased_out"
     SENDER_NOT_WAIVED = "sender_not_waived"
     RECIPIENT_NOT_WAIVED = "recipient_not_waived"
     TOO_LARGE = "too_large"
@@ -83,29 +87,16 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class WaiverLimits:
-    """What a waiver is good for; what is empty or None limits nothing.
-
-    `senders`: domains, `.example.net` for it and all below it. `recipients`: addresses, or domains as for senders.
-    `size`: the largest message, in bytes.
-    """
-
-    senders: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """A waiver as far as the verdict needs it."""
 
     level: Level
-    limits: WaiverLimits = WaiverLimits()
+    limits: WaiverLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """TLS 1.2 or later that an address has managed at the strict door. `sessions`: in a row; `version`: the last."""
+    """TLS 1.2 or later that an address has managed at the strict door. `sessions`: so many; `version`: the last."""
 
     sessions: int
     version: int = TLS12
@@ -117,6 +108,25 @@ class Guard:
 
     answer: Answer = Answer.NOTE
     sessions: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A floor on its way, as it stands on one day.
+
+    `percent` of a hundred attempts to deliver with less than `lowest` get `answer`, DEFER or REJECT. `refused_on`: the
+    day from which all of them are refused, as text; None where none is planned. `cleartext`, `waived`: whether those
+    without TLS, and those with a waiver, are meant as well. `text`, `url`: the operator's, for the client.
+    """
+
+    lowest: int = TLS12
+    percent: int = 0
+    answer: Answer = Answer.DEFER
+    refused_on: str | None = None
+    cleartext: bool = False
+    waived: bool = False
+    text: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,7 @@ class Snapshot:
     waivers: PeerMap[Terms] = field(default_factory=PeerMap)
     required_of_peers: PeerMap[Requirement] = field(default_factory=PeerMap)
     required_of_domains: PeerMap[Requirement] = field(default_factory=PeerMap)
+    phases: tuple[Phase, ...] = ()
 
 
 def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
@@ -216,8 +227,49 @@ def _downgrade(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
         _said(
             facts,
             f"downgrade: {shown}, after {proof.sessions} sessions with TLSv1.2 or later at the strict door; "
-            "this is what an attacker on the path looks like, and what a broken update of the peer looks like",
+            "this is exactly what an attacker on the path looks like, and what a broken update of the peer looks like",
         ),
+    )
+
+
+def _phasing_out(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+    """Defer some of what is below a floor that is on its way, later refuse it.
+
+    The message's queue id decides: a retry has another one, and passes as often as the percentage says.
+    """
+    if not snapshot.phases:
+        return DUNNO
+    door = facts.door(snapshot.ports)
+    seen = facts.protection(door)
+    waived = snapshot.waivers.by_address(facts.peer.ip) is not None
+    for phase in snapshot.phases:
+        meant = (phase.cleartext or seen != CLEARTEXT) and (phase.waived or not waived)
+        if meant and seen is not None and seen < phase.lowest and _drawn(facts) < phase.percent:
+            return _phased_out(facts, phase, _shown(facts, door))
+    return DUNNO
+
+
+def _drawn(facts: SmtpFacts) -> int:
+    """Draw a number from 0 to 99 that this message always gets, whoever draws it."""
+    lot = f"{facts.peer.ip} {facts.queue_id or facts.instance}".encode("utf-8", "backslashreplace")
+    return int.from_bytes(blake2b(lot, digest_size=8).digest()) % 100
+
+
+def _phased_out(facts: SmtpFacts, phase: Phase, shown: str) -> Verdict:
+    lowest = name_of(phase.lowest)
+    if phase.answer is Answer.REJECT:
+        text = f"This server does not take mail over {shown} any more; please update your mail server to {lowest}"
+        what = f"refused: {shown}, which [[phase_out]] takes no more"
+    else:
+        until = f", and will refuse it from {phase.refused_on} on" if phase.refused_on is not None else ""
+        text = f"This server delays mail over {shown}{until}; please update your mail server to {lowest} or later"
+        what = (
+            f"deferred: {shown}, of which [[phase_out]] defers {phase.percent} of 100 attempts by now"
+            f"{f' and refuses all from {phase.refused_on} on' if phase.refused_on is not None else ''}; "
+            "a retry has another lot"
+        )
+    return Verdict(
+        phase.answer, Ground.PHASED_OUT, printable(f"{phase.text or text} {phase.url}".rstrip()), _said(facts, what)
     )
 
 
@@ -267,6 +319,6 @@ _Judge = Callable[[SmtpFacts, Snapshot], Verdict]
 _JUDGES: Mapping[Stage, tuple[_Judge, ...]] = {
     Stage.RCPT: (_recipient_limit,),
     # Once per message, with all that is known of TLS: what is counted here is counted once.
-    Stage.DATA: (_requirement, _sender_limit, _recipient_limit, _size_limit, _downgrade),
+    Stage.DATA: (_requirement, _sender_limit, _recipient_limit, _size_limit, _downgrade, _phasing_out),
     Stage.END_OF_MESSAGE: (_size_limit,),
 }

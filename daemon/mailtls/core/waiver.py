@@ -25,6 +25,26 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class WaiverLimits:
+    """What a waiver is good for; what is empty or None limits nothing.
+
+    `senders`: domains, `.example.net` for it and all below it. `recipients`: addresses, or domains as for senders.
+    `size`: the largest message, in bytes.
+    """
+
+    senders: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    size: int | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is limited."""
+        return self != UNLIMITED
+
+
+UNLIMITED = WaiverLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class Waiver:
     """One peer's relaxation. `network`: an address or a network, canonical; times with their offset from UTC.
 
@@ -41,6 +61,7 @@ class Waiver:
     latest: datetime
     origin: Origin
     cause: Cause | None = None
+    limits: WaiverLimits = UNLIMITED
 
     def __post_init__(self) -> None:
         """Refuse a waiver that nobody owns, or that never ends, or ends before it begins."""

@@ -11,7 +11,7 @@ the level that it chose.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,8 @@ from mailtls.core.level import Level
 from mailtls.core.offer import in_vain
 from mailtls.core.postfixview import Doorway
 from mailtls.core.printable import printable
+from mailtls.core.waiver import UNLIMITED, WaiverLimits
+from mailtls.core.waiverlimit import limit_fault, limited, parse_size, said
 from mailtls.ctl import REFUSED, output
 from mailtls.ctl.candidates import tell_candidates
 from mailtls.ctl.deed import do, live_after, spell
@@ -45,6 +47,10 @@ COSTS: dict[Level, str] = {
     Level.CLEARTEXT: "STARTTLS is hidden from it: its mail is not encrypted, and anybody on the path can read it.",
 }
 """What each level costs, in a sentence about the peer."""
+NOT_HELD = (
+    "nobody holds mail to these limits yet: neither the policy service nor the milter is set up; "
+    "mailtlsctl setup --policy-service"
+)
 NOT_TRUSTED = (
     "The certificate of its door is not publicly trusted: a sender that checks certificates (DANE, MTA-STS) gets in no "
     "more than before, and leaves with alert 42, 46 or 48."
@@ -62,6 +68,7 @@ class Wish:
     dry_run: bool
     as_json: bool
     config: str | None
+    limits: WaiverLimits = UNLIMITED
 
 
 def allow(wish: Wish) -> int:
@@ -76,9 +83,13 @@ def allow(wish: Wish) -> int:
         return _refuse(whom, f"{choice.why}; {_instead(whom, choice)}", as_json=wish.as_json)
     if (why_not := without_use(choice.level, view)) is not None:
         return _refuse(whom, why_not, as_json=wish.as_json)
+    if (fault := limit_fault(wish.limits, choice.level)) is not None:
+        return _refuse(whom, fault, as_json=wish.as_json)
+    if wish.limits and not view.limits_are_held:
+        output.complain(NOT_HELD)
     grant = Grant(
         id=uuid4().hex, network=whom.network, level=choice.level, until=datetime.now(UTC) + length, reason=reason,
-        owner=_owner(), dry_run=wish.dry_run,
+        owner=_owner(), limits=limited(wish.limits), dry_run=wish.dry_run,
     )  # fmt: skip
     door = view.door(choice.level)
     return do(places, grant, lambda reply: _told(grant, reply, choice.why, door), as_json=wish.as_json)
@@ -101,6 +112,14 @@ def read_length(given: str) -> timedelta:
     if not length:
         raise ConfigError("--for: a waiver has to last; write for example 7d, and end it before with revoke")
     return length
+
+
+def read_limits(senders: Sequence[str], recipients: Sequence[str], size: str | None) -> WaiverLimits:
+    """Read `--only-from`, `--only-to` and `--max-size`. Raises ConfigError."""
+    try:
+        return WaiverLimits(tuple(senders), tuple(recipients), parse_size(size) if size is not None else None)
+    except ValueError as error:
+        raise ConfigError(f"--max-size: {printable(str(error))}") from error
 
 
 def read_reason(given: str | None) -> str:
@@ -140,6 +159,9 @@ def _command(wish: Wish) -> list[str]:
     words += ["--level", str(wish.level)] if wish.level is not None else []
     words += ["--for", wish.length]
     words += ["--reason", wish.reason] if wish.reason is not None else []
+    words += [word for sender in wish.limits.senders for word in ("--only-from", sender)]
+    words += [word for recipient in wish.limits.recipients for word in ("--only-to", recipient)]
+    words += ["--max-size", str(wish.limits.size)] if wish.limits.size is not None else []
     return words + (["--config", str(Path(wish.config).absolute())] if wish.config is not None else [])
 
 
@@ -150,6 +172,8 @@ def _told(grant: Grant, reply: Reply, why: str, door: Doorway | None) -> Iterato
         yield view.prose(f"{waiver.network} would be {end}.")
     else:
         yield spell(f"{waiver.network} is {end} {live_after(reply)}.", view)
+    if waiver.limits is not None:
+        yield view.prose(f"It is good for {said(waiver.limits.limits())}.")
     yield view.prose(COSTS[waiver.level])
     if why:
         yield view.prose(why)

@@ -339,6 +339,15 @@ def allow_legacy(
     ] = None,
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long: 90m, 24h, 7d, 4w.")] = "30d",
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for whoever reads it later.")] = None,
+    senders: Annotated[
+        list[str] | None, typer.Option("--only-from", metavar="DOMAIN", help="Good for this sender domain only.")
+    ] = None,
+    recipients: Annotated[
+        list[str] | None, typer.Option("--only-to", metavar="ADDRESS", help="Good for this recipient or domain only.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--max-size", metavar="N", help="Good for messages up to N only: 500k, 10M.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
     as_json: Json = False,
     config: ConfigFile = None,
@@ -348,17 +357,20 @@ def allow_legacy(
     Returns when a look-up has proved it to be live. PEER is an address or a network. For a name the addresses that
     were seen under it are printed with the commands to type; nothing is granted, exit status 2. Without --level the
     narrowest level is taken that the peer's failures ask for, legacy where none are known, never cleartext. Needs
-    root or the operators' group. Exit status 4 where the keeper refuses.
+    root or the operators' group. Exit status 4 where the keeper refuses. --only-from and --only-to may be given several
+    times; they and --max-size are held by the policy service (mailtlsctl setup --policy-service) or the milter.
 
     \b
     Examples:
       mailtlsctl allow-legacy 192.0.2.7 --level cleartext --for 7d
+      mailtlsctl allow-legacy 192.0.2.7 --level legacy --only-to scans@example.com --max-size 20M
       mailtlsctl allow-legacy 192.0.2.7 --dry-run
       mailtlsctl allow-legacy 192.0.2.0/28 --level legacy --reason "old copiers"
     """
-    from mailtls.ctl.allow import Wish, allow
+    from mailtls.ctl.allow import Wish, allow, read_limits
 
-    return allow(Wish(peer, level, length, reason, dry_run, as_json, config))
+    limits = read_limits(senders or (), recipients or (), size)
+    return allow(Wish(peer, level, length, reason, dry_run, as_json, config, limits))
 
 
 @app.command()

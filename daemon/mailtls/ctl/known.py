@@ -11,6 +11,7 @@ from datetime import datetime
 from mailtls.core.controlprotocol import KnownPeer
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.waiver import Origin
+from mailtls.core.waiverlimit import said
 from mailtls.ctl.screen import ADDRESS, BAD, Screen, figure, moment, plural
 
 _ORIGINS = {
@@ -59,6 +60,8 @@ def waiver_lines(waiver: LiveWaiver, view: Screen) -> Iterator[str]:
     """Tell one waiver: for whom, how far, until when, whose, and what ends it."""
     yield view.prose(f"  {waiver.level} until {local(waiver.until)}", lead=waiver.network, lead_style=ADDRESS)
     yield view.prose(f"{waiver.owner}: {waiver.reason}", indent=4)
+    if waiver.limits is not None:
+        yield view.prose(f"good for {said(waiver.limits.limits())}", indent=4)
     since = f"since {local(waiver.granted)} " if waiver.granted else ""
     used = f", renewed while used, until {local(waiver.latest)} at most" if waiver.waiver().renewable else ""
     authority = f", as entry '{waiver.authority}' allows" if waiver.authority else ""
