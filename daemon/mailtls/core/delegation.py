@@ -155,7 +155,7 @@ _ACTIONS = {
 def written(verdict: Verdict) -> bytes:
     """Write the answer to one question."""
     action = _ACTIONS[verdict.answer]
-    text = "" if action == "DUNNO" else _one_line(verdict.text)
+    text = "" if action == "DUNNO" else one_line(verdict.text)
     return f"action={action} {text}".rstrip().encode("ascii") + _END
 
 
@@ -163,6 +163,6 @@ MALFORMED = b"action=DUNNO" + _END
 """The answer to whatever is malformed."""
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Make a text fit for an SMTP reply or a header: what is not ASCII would need SMTPUTF8, and becomes `?`."""
     return printable(text, LONGEST_TEXT).replace("…", "...").encode("ascii", "replace").decode("ascii").strip()
