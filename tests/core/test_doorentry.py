@@ -174,3 +174,32 @@ def test_drift_says_option_by_option_what_differs() -> None:
         "-o a is '3' and should be '1'",
         "-o b is not there and should be '2'",
     )
+
+
+# --- behind the gateway ------------------------------------------------------------------------------------------
+
+SSLV3 = DoorPlan(Level.SSLV3, 10325, ("lmdb:/t/sslv3", "cidr:/t/sslv3.cidr"))
+
+
+def test_the_gateway_s_service_is_the_same_service_at_a_socket() -> None:
+    options = " -o content_filter=scan:[::1]:10024 -o smtpd_upstream_proxy_protocol= -o smtpd_tls_security_level=may"
+    backend = entry(door_text(origin(options, written={CLIENT_RESTRICTIONS: "reject_rbl_client x.example"}), SSLV3))
+    assert backend.fields == ("mailtls-sslv3", "unix", "n", "-", "y", "-", "20", "smtpd")
+    assert {name: value for name, value in backend.overrides.items() if name not in (CLASSES, DELAY_REJECT)} == {
+        "content_filter": "scan:[::1]:10024",
+        "syslog_name": "postfix/mailtls-backend",
+        "mynetworks": "",
+        SASL: "no",
+        "smtpd_tls_ask_ccert": "no",
+        "smtpd_tls_req_ccert": "no",
+        "smtpd_authorized_xclient_hosts": "",
+        "smtpd_authorized_xforward_hosts": "",
+        "smtpd_upstream_proxy_protocol": "haproxy",
+        "smtpd_tls_security_level": "none",
+        "smtpd_tls_wrappermode": "no",
+        "smtpd_policy_service_policy_context": "mailtls-sslv3",
+        CLASS: "reject_rbl_client x.example, permit",
+        CLIENT_RESTRICTIONS: (
+            f"check_client_access lmdb:/t/sslv3, check_client_access cidr:/t/sslv3.cidr, {TURNED_AWAY}"
+        ),
+    }

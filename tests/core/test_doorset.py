@@ -57,7 +57,11 @@ CASES = {
     "the longer of two waivers of one host": (
         (waived("192.0.2.7", LEGACY, 1), waived("192.0.2.7", LEGACY, 9)), {"legacy_host4": {"192.0.2.7": 9}},
     ),
-    "other levels have no sets": ((waived("192.0.2.7", Level.CLEARTEXT), waived("192.0.2.0/24", Level.SSLV3)), {}),
+    "cleartext has no sets": ((waived("192.0.2.7", Level.CLEARTEXT),), {}),
+    "the gateway has its own": (
+        (waived("192.0.2.7", Level.SSLV3), waived("2001:db8::/64", Level.SSLV3)),
+        {"sslv3_host4": {"192.0.2.7": 5}, "sslv3_net6": {"2001:db8::/64": 5}},
+    ),
     "a network in a network that lasts longer": (
         (waived("192.0.2.0/24"), waived("192.0.2.0/28", LEGACY, 4)), {"legacy_net4": {"192.0.2.0/24": 5}},
     ),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailtls.core.doorentry import CLASS
-from mailtls.core.doorspan import PlacedDoor, put_in_door, sweep_doors, take_out_door
+from mailtls.core.doorspan import PlacedDoor, is_door, put_in_door, sweep_doors, take_out_door
 from mailtls.core.mapentry import Wanted, put_in, take_out
 from mailtls.core.mastercf import parse_master_cf
 
@@ -96,3 +96,11 @@ def test_doors_that_nobody_remembers_are_swept_out_with_their_comments() -> None
     assert left == PLAIN
     assert len(notes) == 2
     assert sweep_doors(PLAIN) == (PLAIN, ())
+
+
+def test_the_gateway_s_service_is_a_door_too_and_a_socket_of_the_site_s_is_none() -> None:
+    options = " -o syslog_name=postfix/mailtls-backend -o smtpd_restriction_classes=mailtls_waived -o mailtls_waived=permit"
+    ours, theirs = parse_master_cf(
+        f"mailtls-sslv3 unix n - y - - smtpd{options}\nsmtpd unix n - y - - smtpd -o syslog_name=postfix/mailtls-backend\n"
+    ).services
+    assert (is_door(ours), is_door(theirs)) == (True, False)

@@ -110,7 +110,7 @@ def withdrawn_today(count: int) -> Register:
 
 
 WANTED_TOO_MUCH: dict[str, tuple[dict[str, Any], Bounds, Register, str]] = {
-    "sslv3": ({"level": Level.SSLV3}, bounds(), Register(), "not served by this version"),
+    "sslv3, which this machine has no door for": ({"level": Level.SSLV3}, bounds(), Register(), "where NSS (libnss3)"),
     "legacy, whose door does not exist yet": ({"level": Level.LEGACY}, bounds(), Register(), "not served"),
     "legacy, whose door is dead": (
         {"level": Level.LEGACY},

@@ -61,6 +61,9 @@ class Assembler:
             self._count(raw, understood=False)
             return done
         program = self._program(line.tag)
+        if program.retold:
+            self.lines.ignored += 1
+            return done
         reader = _READERS.get(program.name)
         if reader is not None:
             understood = reader(self, line, raw, done)

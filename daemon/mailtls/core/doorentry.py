@@ -5,6 +5,8 @@ restrictions. What differs is its TLS, and that it trusts nobody: no network of 
 certificate, no XCLIENT. Whoever stands in its tables is asked the site's own client restrictions, everybody else gets
 a 450.
 
+The gateway's clients (level sslv3) come by a UNIX socket: TLS is over by then, and a PROXY header says who they are.
+
 SECURITY: a value of the site's is copied as it is written, `$name` with it. What would end our entry, or begin another
 option, is refused (`ValueError`, a sentence).
 """
@@ -29,9 +31,13 @@ from mailtls.core.offering import (
     MANDATORY_PROTOCOLS,
     PROTOCOLS,
     REQUIRE_CERTIFICATE,
+    WRAPPERMODE,
     exclusions_of,
 )
+from mailtls.core.postfixlog import BEHIND_GATEWAY
 from mailtls.core.secondlock import WAIVED
+from mailtls.core.serviceconduct import LEVEL
+from mailtls.core.smtpfacts import CONTEXT
 
 CLASS = WAIVED
 """The restriction class of those who may: the value of every entry in a door's tables."""
@@ -53,6 +59,9 @@ FINAL = frozenset({"permit", "reject", "defer"})
 LOWEST_LIST = "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH"
 SPLIT = re.compile(r"[\s,]+")
 LOGIN_MISMATCH = "sender_login_mismatch"
+BACKEND = "mailtls-sslv3"
+"""The name of the service behind the gateway; master makes it in `public/` below the queue directory."""
+UPSTREAM_PROXY, POLICY_CONTEXT = "smtpd_upstream_proxy_protocol", "smtpd_policy_service_policy_context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +92,25 @@ class DoorPlan:
 
 
 def door_name(listens: str, port: int) -> str:
-    """Name the door's entry: the same addresses, another port. Raises ValueError."""
+    """Name the entry of a door that clients connect to: the same addresses, another port. Raises ValueError."""
     host = parse_endpoint(listens).host
     return f"{f'[{host}]' if ':' in host else host}:{port}" if host else str(port)
 
 
+_BEHIND_GATEWAY_OPTIONS = {
+    UPSTREAM_PROXY: "haproxy", LEVEL: "none", WRAPPERMODE: "no", POLICY_CONTEXT: f"{CONTEXT}{Level.SSLV3}",
+}  # fmt: skip
+
+
 def door_options(origin: Origin, plan: DoorPlan) -> dict[str, str]:
     """Give every `-o` that makes a door of the service, by name."""
+    if plan.level is Level.SSLV3:
+        return {
+            "syslog_name": f"{origin.instance}/{BEHIND_GATEWAY}",
+            **_trusting_nobody(origin),
+            **_BEHIND_GATEWAY_OPTIONS,
+            **_second_lock(origin, plan.tables),
+        }
     return {
         "syslog_name": f"{origin.instance}/mailtls-{plan.level}",
         **_trusting_nobody(origin),
@@ -178,7 +199,9 @@ def door_text(origin: Origin, plan: DoorPlan) -> str:
     """Write the entry, without a line end. Raises ValueError with a sentence."""
     ours = door_options(origin, plan)
     _private, unprivileged, chroot, wakeup, limit = origin.service.fields[2:7]
-    fields = (door_name(origin.listens, plan.port), "inet", "n", unprivileged, chroot, wakeup, limit, "smtpd")
+    inet = plan.level is not Level.SSLV3
+    name = door_name(origin.listens, plan.port) if inet else BACKEND
+    fields = (name, "inet" if inet else "unix", "n", unprivileged, chroot, wakeup, limit, "smtpd")
     kept = _kept(origin.service, ours)
     return "\n  ".join((" ".join(fields), *kept, *(f"-o {assignment(name, value)}" for name, value in ours.items())))
 

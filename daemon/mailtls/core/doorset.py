@@ -21,8 +21,8 @@ from typing import NamedTuple
 from mailtls.core.level import Level
 from mailtls.core.rule import Network
 
-DOOR_LEVELS = (Level.LEGACY_RSA, Level.LEGACY)
-"""Levels whose door is a service of Postfix, narrowest first."""
+DOOR_LEVELS = (Level.LEGACY_RSA, Level.LEGACY, Level.SSLV3)
+"""Levels whose peers are led to a port of their own, narrowest first."""
 
 LONGEST = timedelta(hours=24)
 """An element's longest timeout: with the keeper dead, all doors are closed after a day."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mailtls.core.configfile import Span, below, line_end, replaced, without_lines
 from mailtls.core.doorentry import CLASS
 from mailtls.core.mastercf import Service, parse_master_cf
+from mailtls.core.postfixlog import BEHIND_GATEWAY
 
 MARK = "# mailtls: "
 """How the comment above every door begins."""
@@ -87,4 +88,5 @@ def sweep_doors(text: str) -> tuple[str, tuple[str, ...]]:
 def is_door(service: Service) -> bool:
     """Tell whether an entry is a door, whoever wrote it: it logs like one, or lets in like one."""
     named = service.overrides.get("syslog_name", "").rpartition("/")[2]
-    return service.kind == "inet" and named.startswith("mailtls-legacy") and CLASS in service.overrides
+    beginning = {"inet": "mailtls-legacy", "unix": BEHIND_GATEWAY}.get(service.kind)
+    return beginning is not None and named.startswith(beginning) and CLASS in service.overrides

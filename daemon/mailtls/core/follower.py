@@ -129,7 +129,8 @@ class Follower:
         if head_end != at:
             return False  # a stranger's words
         tag = block[start : block.find(b"[", start, head_end)].rsplit(b" ", 1)[-1]
-        return Program(tag).service is not Service.SMTPS
+        program = Program(tag)
+        return program.service is not Service.SMTPS and not program.retold
 
     def _follow_others(self, block: bytes, number: int) -> None:
         """Count the sessions of those addresses at other services, and at any whose header is in another place."""
@@ -213,7 +214,7 @@ class Follower:
         for key, row in sorted(self.rows.items(), key=lambda item: (item[1][FIRST], item[0])):
             host_and_tag, _, text = key.partition(b"\0")
             client = text[: text.find(b"]") + 1]
-            if client[client.find(b"[") + 1 : -1] not in self._addresses:
+            if client[client.find(b"[") + 1 : -1] not in self._addresses or _is_retold(host_and_tag):
                 continue
             shapes = lanes.setdefault(host_and_tag, Shapes(host_and_tag))
             row[-1] = text
@@ -224,6 +225,10 @@ class Follower:
             elif b" starttls=0/" not in text and delivered(text):
                 mails[host_and_tag, client[16:]] += row[0]
         return lanes, mails
+
+
+def _is_retold(host_and_tag: bytes) -> bool:
+    return Program(host_and_tag.rsplit(b" ", 1)[-1]).retold
 
 
 def _join(rows: dict[bytes, Row], others: dict[bytes, Row]) -> None:

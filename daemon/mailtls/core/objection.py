@@ -117,11 +117,11 @@ def _no_door(case: Case) -> str | None:
     level = case.ask.level
     if level in case.bounds.served:
         return case.bounds.closed.get(level)
-    if level is Level.SSLV3:
-        return "level sslv3 is not served by this version, which has no door for it; mailtlsctl explain says what helps"
+    gateway = "NSS (libnss3) is there and speaks SSLv3"
+    where = gateway if level is Level.SSLV3 else "it takes anything that the strict door does not"
     return (
         f"level {level} is not served here: its door does not exist on this machine; mailtlsctl setup makes it, where "
-        "it takes anything that the strict door does not"
+        f"{where}"
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from mailtls.core.cause import Cause
+from mailtls.core.doorset import DOOR_LEVELS
 from mailtls.core.level import Level, Need, need_of
 from mailtls.core.postfixview import Offering, PostfixSettings
 from mailtls.core.protocollist import DEFAULT_FLOOR, VERSIONS
@@ -56,13 +57,17 @@ def need_here(cause: Cause, number: int | None, view: PostfixSettings | None) ->
 
 def need_of_peer(cause: Cause, number: int | None, view: PostfixSettings | None, ip: str) -> Need:
     """Say the same of one address: one in mynetworks gets no door, which would take from it what it has there."""
-    need = need_here(cause, number, view)
+    return kept_from_own(need_here(cause, number, view), view, ip)
+
+
+def kept_from_own(need: Need, view: PostfixSettings | None, ip: str) -> Need:
+    """Take the doors out of what an address needs, if it is in mynetworks."""
     own = _own_network(view.own_networks, ip) if view is not None else None
-    doors = tuple(level for level in need.levels if level in DOORS)
+    doors = tuple(level for level in need.levels if level in DOOR_LEVELS)
     if own is None or not doors:
         return need
     why = f"{need.why}, but its address is in mynetworks ({own}), and a door would take relaying from it"
-    rest = tuple(level for level in need.levels if level not in DOORS)
+    rest = tuple(level for level in need.levels if level not in DOOR_LEVELS)
     return replace(need, levels=rest, vain=(*need.vain, *doors), why=why)
 
 

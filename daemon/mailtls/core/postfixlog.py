@@ -65,19 +65,25 @@ _PRELUDES = (
 )
 
 
+BEHIND_GATEWAY = "mailtls-backend"
+"""The last part of syslog_name of the service behind the gateway, which tells of every session by itself."""
+
+
 class Program:
     """What a tag stands for: the program, and the service and door that its name tells.
 
     Postfix tags lines `syslog_name/process` (global/mail_task.c); operators put the master.cf service into
     syslog_name (`postfix/submission`), several times over if they like. The gateway speaks as tlsproxy does
-    (service/gateway.py), and serves those who come to smtpd.
+    (service/gateway.py), and serves those who come to smtpd. What the service behind it says of the same sessions is
+    of no client (`retold`): each counts once.
     """
 
-    __slots__ = ("door", "name", "service")
+    __slots__ = ("door", "name", "retold", "service")
 
     def __init__(self, tag: bytes) -> None:
         parts = tag.split(b"/")
         self.name = parts[-1]
+        self.retold = BEHIND_GATEWAY.encode() in parts
         self.door = _door(parts)
         self.service = _service(tag.lower(), self.name if self.door is not Door.SSLV3 else b"")
 
@@ -236,7 +242,10 @@ def read_tlsproxy(message: bytes) -> Evidence | None:
         connect = message[0] == 0x43
         match = _ENDPOINT.match(message, 13 if connect else 11)
         kind = Kind.PROXY_CONNECT if connect else Kind.PROXY_DISCONNECT
-        return Evidence(kind, match[1], b"") if match else None
+        if match is None:
+            return None
+        # behind its end the gateway says how many messages were taken (service/gateway.py), and tlsproxy nothing
+        return Evidence(kind, match[1], b"" if connect else message[match.end() :].strip(b" ,;\r")[:200])
     if message.startswith(b"TLS handshake failed"):
         match = _PROXY_PEER.match(message)
         return Evidence(Kind.PROXY_FAILED, match[1], b"") if match else None

@@ -30,6 +30,7 @@ _FIELDS = {
     Kind.ESTABLISHED: "established",
     Kind.LOST: "lost",
     Kind.DISCONNECT: "commands",
+    Kind.PROXY_DISCONNECT: "commands",
     Kind.REFUSED: "refused",
     Kind.SERVER_FAULT: "fault",
 }

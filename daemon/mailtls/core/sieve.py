@@ -23,7 +23,7 @@ import re
 from collections import Counter, deque
 
 from mailtls.core.marks import Marker
-from mailtls.core.postfixlog import FAULT_MARKS
+from mailtls.core.postfixlog import BEHIND_GATEWAY, FAULT_MARKS
 from mailtls.core.search import PLAIN, Search
 from mailtls.core.shape import MAILS, TEXT, Shapes, Trouble, delivered
 
@@ -35,6 +35,7 @@ _LANES = re.compile(rb"^(?=(.{15,40}? )(\S{1,255} \S{0,100}smtpd)\[\d{1,7}\]: )"
 _LANE_STAMP = re.compile(
     rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) "
 )
+_BEHIND_GATEWAY = b"/%b/" % BEHIND_GATEWAY.encode()  # the gateway itself tells of those sessions
 _STATISTICS = re.compile(rb"\]: disconnect from \S+ [a-z]+=\d")
 
 
@@ -42,7 +43,7 @@ def find_lane(block: bytes) -> tuple[bytes, int] | None:
     """Find the lane that has most lines in this first block: `host tag` and the width of its stamps; or None."""
     found: Counter[tuple[bytes, int]] = Counter()
     for stamp, host_and_tag in _LANES.findall(block):
-        if _LANE_STAMP.fullmatch(stamp):
+        if _LANE_STAMP.fullmatch(stamp) and _BEHIND_GATEWAY not in host_and_tag:
             found[host_and_tag, len(stamp)] += 1
     if not found or not _STATISTICS.search(block):
         return None

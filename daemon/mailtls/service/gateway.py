@@ -9,7 +9,8 @@ words. Where Postfix does not answer the client gets a 421 and keeps its mail.
 
 SECURITY: this process holds a key of its own, reaches one socket of Postfix, and has no network: the connections of
 its clients come from sockets that systemd passed. Everything is bounded: sessions, sessions of one address, time.
-DIAGNOSTICS: as tlsproxy's lines, so that the watcher reads them; see core/nssreason.py.
+DIAGNOSTICS: as tlsproxy's lines, so that the watcher reads them; see core/nssreason.py. Behind DISCONNECT stands how
+many messages Postfix took: what Postfix says of the same session is left aside, so that it counts once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mailtls.core.acceptedmail import AcceptedMail
 from mailtls.core.gatewaydialogue import UNAVAILABLE, GatewayDialogue, ToClient, ToPostfix, Turn, is_whole_reply
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.nssreason import library_line
@@ -117,6 +119,8 @@ class _Session:
     times: Times
     client: Place
     server: Place
+    mail: AcceptedMail | None = None
+    """What Postfix took; None while it could not be given any."""
 
     async def serve(self, clear: ClearStream) -> None:
         self.tell(f"CONNECT from {_spelled(self.client)}")
@@ -124,7 +128,8 @@ class _Session:
             if await self._in_clear(clear):
                 await self._under_tls(clear)
         finally:
-            self.tell(f"DISCONNECT {_spelled(self.client)}")
+            taken = f" data={self.mail.count}" if self.mail is not None else ""
+            self.tell(f"DISCONNECT {_spelled(self.client)}{taken}")
 
     async def _postfix(self) -> ClearStream | None:
         """Connect to Postfix and say who the client is; None where it does not answer."""
@@ -234,13 +239,14 @@ class _Session:
     async def _pass_on(self, client: Stream, postfix: ClearStream) -> None:
         """Pass on both ways until Postfix ends, the client is gone, or both are silent for too long."""
         loop = asyncio.get_running_loop()
+        mail = self.mail = AcceptedMail()
         async with asyncio.timeout(self.times.idle) as silence:
 
             def heard() -> None:
                 silence.reschedule(loop.time() + self.times.idle)
 
             there = asyncio.create_task(_pump(client.read, postfix.write, heard))
-            back = asyncio.create_task(_pump(postfix.read, client.write, heard))
+            back = asyncio.create_task(_pump(postfix.read, client.write, heard, mail.feed))
             try:
                 await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
                 if not back.done():  # the client has ended: Postfix may still have an answer
@@ -253,10 +259,14 @@ class _Session:
 
 
 async def _pump(
-    read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], heard: Callable[[], None]
+    read: Callable[[], Awaitable[bytes]],
+    write: Callable[[bytes], Awaitable[None]],
+    heard: Callable[[], None],
+    look: Callable[[bytes], None] = lambda _: None,
 ) -> None:
     while data := await read():
         heard()
+        look(data)
         await write(data)
         heard()
 
