@@ -30,7 +30,7 @@ ASKED = (
 )  # fmt: skip
 """The parameters that count, the certificates' aside (`core/certificatefiles.py`)."""
 
-_SEPARATORS = re.compile(r"[\s,:]+")
+SEPARATORS = re.compile(r"[\s,:]+")
 _HEXADECIMAL = {"300": "SSLv3", "301": "TLSv1", "302": "TLSv1.1", "303": "TLSv1.2", "304": "TLSv1.3"}
 _BY_NAME = {name.lower(): name for name in VERSIONS}
 OFFERED = VERSIONS[VERSIONS.index("TLSv1") :]
@@ -66,12 +66,8 @@ def _taken(text: str) -> tuple[str, ...]:
     include: set[str] = set()
     exclude: set[str] = set()
     low, high = 0, len(VERSIONS) - 1
-    for word in (each for each in _SEPARATORS.split(text) if each):
-        operator = next((each for each in (">=", "<=", "!") if word.startswith(each)), "")
-        name = word[len(operator) :]
-        if operator in (">=", "<=") and not name:
-            continue  # `>= TLSv1` with a blank: no limit, and the name is a word of its own (facts 3.2)
-        version = _BY_NAME.get(name.lower()) or (_hexadecimal(name) if operator in (">=", "<=") else None)
+    for word in (each for each in SEPARATORS.split(text) if each and not is_limit_without_name(each)):
+        operator, version = _read_word(word)
         if version is None:
             return ()
         if operator == ">=":
@@ -82,6 +78,24 @@ def _taken(text: str) -> tuple[str, ...]:
             (exclude if operator else include).add(version)
     within = VERSIONS[low : high + 1]
     return tuple(v for v in OFFERED if v in within and v not in exclude and (not include or v in include))
+
+
+def is_limit_without_name(word: str) -> bool:
+    """Tell whether a word sets no limit: in `>= TLSv1`, with a blank, the name is a word of its own (facts 3.2)."""
+    return word in (">=", "<=")
+
+
+def unknown_words(text: str) -> tuple[str, ...]:
+    """Name the words of a list that Postfix does not know."""
+    words = (each for each in SEPARATORS.split(text) if each and not is_limit_without_name(each))
+    return tuple(word for word in words if _read_word(word)[1] is None)
+
+
+def _read_word(word: str) -> tuple[str, str | None]:
+    """Cut a word into its operator, which may be nothing, and its version, None where there is no such version."""
+    operator = next((each for each in (">=", "<=", "!") if word.startswith(each)), "")
+    name = word[len(operator) :]
+    return operator, _BY_NAME.get(name.lower()) or (_hexadecimal(name) if operator in (">=", "<=") else None)
 
 
 def _hexadecimal(name: str) -> str | None:
@@ -108,7 +122,7 @@ def exclusions_of(values: Mapping[str, str]) -> tuple[str, ...]:
     enforced = is_enforced(values)
     written = f"{values.get(EXCLUDED, '')} {values.get(MANDATORY_EXCLUDED, '') if enforced else ''}"
     asked = values.get(ASK_CERTIFICATE) == "yes" or (enforced and values.get(REQUIRE_CERTIFICATE) == "yes")
-    return (*(word for word in _SEPARATORS.split(written) if word), *(("aNULL",) if asked else ()))
+    return (*(word for word in SEPARATORS.split(written) if word), *(("aNULL",) if asked else ()))
 
 
 def offering(versions: tuple[str, ...], certificates: Iterable[KeyType], ciphers: Iterable[str]) -> Offering:

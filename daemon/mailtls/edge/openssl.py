@@ -43,13 +43,13 @@ def ciphers(cipher_list: str, versions: tuple[str, ...]) -> tuple[str, ...]:
     newest = next((option for version, option in NEWEST if version in versions), None)
     if not cipher_list or newest is None:
         return ()
-    said = _run("ciphers", "-s", newest, f"@SECLEVEL=0:{cipher_list}")
+    said = ask("ciphers", "-s", newest, f"@SECLEVEL=0:{cipher_list}")
     return tuple(said.strip().split(":")) if said and said.strip() else ()
 
 
 def certificate_facts(certificate: Block) -> CertificateFacts | None:
     """Read a certificate; None where OpenSSL cannot."""
-    said = _run("x509", "-noout", "-subject", "-enddate", "-ext", "subjectAltName", "-pubkey", given=certificate.text)
+    said = ask("x509", "-noout", "-subject", "-enddate", "-ext", "subjectAltName", "-pubkey", given=certificate.text)
     ends = ENDS.search(said or "")
     keys = [block.content for block in parse_pem(said or "") if block.label == "PUBLIC KEY"]
     if said is None or ends is None or not keys:
@@ -64,14 +64,14 @@ def certificate_facts(certificate: Block) -> CertificateFacts | None:
 
 def public_key_of(key: Block) -> bytes:
     """Give the public half of a private key, DER; nothing where it cannot be read, or only with a pass phrase."""
-    said = _run("pkey", "-pubout", "-passin", "pass:", given=key.text)
+    said = ask("pkey", "-pubout", "-passin", "pass:", given=key.text)
     keys = [block.content for block in parse_pem(said or "") if block.label == "PUBLIC KEY"]
     return keys[0] if keys else b""
 
 
 def is_trusted(path: str) -> bool:
     """Tell whether the system's authorities vouch for the first certificate of a file, with the rest as its chain."""
-    return _run("verify", "-purpose", "sslserver", "-untrusted", path, path) is not None
+    return ask("verify", "-purpose", "sslserver", "-untrusted", path, path) is not None
 
 
 def make_self_signed(key: str, certificate: str, names: tuple[str, ...], days: int) -> None:
@@ -83,9 +83,16 @@ def make_self_signed(key: str, certificate: str, names: tuple[str, ...], days: i
     )  # fmt: skip
 
 
-def _run(*arguments: str, given: str = "") -> str | None:
+def ask(*arguments: str, given: str = "") -> str | None:
+    """Give what openssl printed; None where it failed. Raises PostfixError."""
     ran = _process(arguments, given)
     return ran.stdout if ran.returncode == 0 else None
+
+
+def ask_loudly(*arguments: str, given: str = "") -> tuple[int, str]:
+    """Give the exit status, and all that openssl said. Raises PostfixError."""
+    ran = _process(arguments, given)
+    return ran.returncode, ran.stdout + ran.stderr
 
 
 def _must(*arguments: str) -> None:
