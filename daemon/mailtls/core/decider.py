@@ -24,9 +24,9 @@ from mailtls.core.conduct import EVIDENCE_LINE_LENGTH, PEERS, Conduct, Kind, Roo
 from mailtls.core.decision import Decision, Rule, Ruling
 from mailtls.core.duration import say_duration
 from mailtls.core.judgement import Case, judge
+from mailtls.core.knownhellos import KnownHellos
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level, need_of, reason_number
-from mailtls.core.offer import need_of_peer
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -72,6 +72,7 @@ class Decider:
         self._waivers = WaiverList((*known.waivers(), *standing))
         self._fault = ServerFault()
         self._strict = StrictDoor()
+        self._hellos = KnownHellos()  # a log has none: all that is said of them is said live
         self._view: PostfixSettings | None = None
         self._now: datetime | None = None
         self.left_alone: Counter[str] = Counter()
@@ -210,7 +211,7 @@ class Decider:
             conduct=conduct,
             cause=kind[0],
             series=series,
-            need=need_of_peer(*kind, self._view, ip),
+            need=self._hellos.need(*kind, self._view, ip),
             entry=self._known.by_name(conduct.name, at),
             at=at,
             standing=self._waivers.automatic(),
@@ -275,10 +276,8 @@ class Decider:
             return []  # of another door: begun before this waiver
         if session.outcome is Outcome.TLS_OK and session.cause is not Cause.DROPPED_AFTER_TLS:
             conduct.door_worked = True
-            if not self._strict.would_take(session, waiver):
-                return self._used(visit, waiver)
-            seen = f"At the {session.door} door it completed {session.tls_version} with {session.cipher}"
-            return self._ended(visit, waiver, Rule.OUTGROWN, f"{seen}, which the strict door takes as well.")
+            why = self._strict.outgrown_by(session, waiver, self._hellos.outgrown(session))
+            return self._ended(visit, waiver, Rule.OUTGROWN, why) if why else self._used(visit, waiver)
         conduct.door_failures += 1
         if session.cause is Cause.PEER_REJECTS_OUR_CERT:
             why = f"At the {session.door} door it does not accept the certificate ({session.reason or session.cause})."

@@ -84,6 +84,12 @@ class Choice:
         return next((_LEVELS[way] for way, said in self.tried.items() if way in _LEVELS and not _refused(said)), None)
 
     @property
+    def taking(self) -> Mapping[Level, Negotiated]:
+        """Give the levels whose doors take the hello, narrowest first, with what comes about there."""
+        found = ((level, self.tried.get(way)) for way, level in _LEVELS.items())
+        return {level: said for level, said in found if isinstance(said, Negotiated)}
+
+    @property
     def came_back_with_less(self) -> bool:
         """Tell whether the strict door refuses the hello, and any door because the peer says that it can do better."""
         return _refused(self.tried[Way.STRICT]) and _FALLBACK in map(_reason, self.tried.values())

@@ -119,7 +119,12 @@ def _person(case: Case) -> tuple[str, ...]:
     if not case.need.determined:
         return _undetermined_remedies(case)
     helpful = [level for level in case.need.levels if level not in case.conduct.useless]
-    return tuple(by_hand(case.ip, level) for level in helpful[:1])
+    return (*_server_first(case), *(by_hand(case.ip, level) for level in helpful[:1]))
+
+
+def _server_first(case: Case) -> tuple[str, ...]:
+    """What lets the peer in and weakens nothing, where a hello tells that it would."""
+    return (RSA_FIRST,) if case.need.rsa_beside else ()
 
 
 def _undetermined_remedies(case: Case) -> tuple[str, ...]:
@@ -276,7 +281,7 @@ def _floor(case: Case) -> Ruling | None:
 def _propose(case: Case, rule: Rule, why: str) -> Ruling:
     level = case.level
     alternatives = (by_hand(case.ip, level),) if level is not None else ()
-    return Ruling(Action.PROPOSE, rule, (why, _met(case)), level, alternatives)
+    return Ruling(Action.PROPOSE, rule, (why, _met(case)), level, (*_server_first(case), *alternatives))
 
 
 def _not_automatic(case: Case) -> Ruling | None:
@@ -326,9 +331,9 @@ def _waive(case: Case) -> Ruling:
     if case.entry is not None:
         rule = Rule.KNOWN_LEGACY
         reasons = (f"known-legacy authorises {case.entry.name} up to {case.entry.level}.", *reasons)
-    alternatives: tuple[str, ...] = ()
+    alternatives = _server_first(case)
     if case.level is Level.CLEARTEXT and case.need.levels[0] is not Level.CLEARTEXT:
-        alternatives = (by_hand(case.ip, case.need.levels[0]),)
+        alternatives = (*alternatives, by_hand(case.ip, case.need.levels[0]))
     return Ruling(Action.WAIVE, rule, reasons, case.level, alternatives)
 
 

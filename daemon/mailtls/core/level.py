@@ -57,13 +57,15 @@ class Need:
 
     `determined` False: one of `levels` would, but only a ClientHello tells which. `why`: half a sentence that
     follows "the handshake failed:". `vain`: levels that answer such a failure elsewhere, but whose door takes nothing
-    on this server that the strict one does not take (core/offer.py).
+    on this server that the strict one does not take (core/offer.py). `rsa_beside`: an RSA certificate beside the ECDSA
+    one would let the peer in.
     """
 
     levels: tuple[Level, ...]
     determined: bool
     why: str
     vain: tuple[Level, ...] = ()
+    rsa_beside: bool = False
 
 
 NEEDS: dict[tuple[Cause, int | None], Need] = {

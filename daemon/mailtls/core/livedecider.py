@@ -17,11 +17,13 @@ from mailtls.core.action import Action
 from mailtls.core.conduct import Conduct
 from mailtls.core.decider import Decider
 from mailtls.core.decision import Decision, Rule
+from mailtls.core.hellobook import HeardHello
 from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
+from mailtls.core.knownhellos import KnownHellos
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level
-from mailtls.core.offer import DOORS, need_of_peer
+from mailtls.core.offer import DOORS
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -61,10 +63,12 @@ class LiveDecider(Decider):
         self.forgetful = False
         """The store cannot be read: good history may be forgotten, so that nothing is given automatically."""
 
-    def take(self, session: Session, now: datetime) -> tuple[Decision, ...]:
-        """Take in one session that has ended by now."""
+    def take(self, session: Session, now: datetime, heard: HeardHello | None = None) -> tuple[Decision, ...]:
+        """Take in one session that has ended by now, with its hello where the observer saw one."""
         if session.at is not None and session.at.tzinfo is not None and session.at > now + AHEAD:
             session = replace(session, at=now)
+        if heard is not None:
+            self._hellos.hear(session, heard)
         self._now = now if self._now is None else max(self._now, now)
         decisions = [decision for decision in self.feed(session) if decision.rule is not Rule.EXPIRED]
         return tuple(kept for decision in decisions if (kept := self._or_propose(decision, now)) is not None)
@@ -77,6 +81,7 @@ class LiveDecider(Decider):
     def see(self, view: PostfixSettings) -> None:
         """Decide by what `setup` found, and give the levels whose doors it made, and cleartext."""
         super().see(view)
+        self._hellos.see(view)
         self._offered = frozenset((Level.CLEARTEXT, *(door.level for door in view.doors)))
 
     def doors_down(self, levels: Iterable[Level]) -> None:
@@ -96,6 +101,11 @@ class LiveDecider(Decider):
     def conduct(self, ip: str) -> Conduct | None:
         """Give what is in memory of this address."""
         return self._rooms.seen(ip)
+
+    @property
+    def hellos(self) -> KnownHellos:
+        """What is known of what peers offer."""
+        return self._hellos
 
     def server_is_at_fault(self, now: datetime) -> bool:
         """Tell whether the server itself seems to be at fault, so that nobody is touched."""
@@ -238,7 +248,7 @@ class LiveDecider(Decider):
             at=series.last,
             cause=kind[0],
             reasons=ruling.reasons,
-            level=ruling.level or next(iter(need_of_peer(*kind, self._view, ip).levels), None),
+            level=ruling.level or next(iter(self._hellos.need(*kind, self._view, ip).levels), None),
             evidence=tuple(conduct.evidence),
             alternatives=ruling.alternatives,
         )

@@ -177,6 +177,11 @@ def cause_of(error: LibraryError) -> Cause:
     return Cause.SERVER_MISCONFIGURED if error.library in _FILE_LIBRARIES else Cause.BUGGY_OR_SCANNER_PEER
 
 
+def cause_of_reason(number: int) -> Cause:
+    """Map a reason of OpenSSL 1.1 or later, known by its number alone."""
+    return cause_of(LibraryError(number, "", 0, "SSL routines"))
+
+
 def cause_of_plain(text: str) -> Cause:
     """Map the text of `SSL_accept error from ...: TEXT` or of Dovecot, without an OpenSSL reason, to its cause."""
     return _PLAIN_CAUSES.get(text.lower(), Cause.UNKNOWN)

@@ -51,6 +51,16 @@ class StrictDoor:
         if pair in self.took_at or len(self.took_at) < SUITES:
             self.took_at[pair] = at
 
+    def outgrown_by(self, session: Session, waiver: Waiver, predicted: bool | None) -> str | None:
+        """Say why this handshake at a relaxed door shows that the peer needs no door; None where it does not.
+
+        `predicted`: what the strict door would answer to its hello, None where that is not known.
+        """
+        seen = f"At the {session.door} door it completed {session.tls_version} with {session.cipher}"
+        if predicted is None:
+            return f"{seen}, which the strict door takes as well." if self.would_take(session, waiver) else None
+        return f"{seen}; by its ClientHello the strict door would take it, too." if predicted else None
+
     def would_take(self, session: Session, waiver: Waiver) -> bool:
         """Tell whether a handshake at a relaxed door proves that the strict one would do for this peer."""
         if session.tls_version is None or session.cipher is None:
