@@ -1,13 +1,15 @@
 """One hello that was tried: what was predicted, what the server answered, and the reason that Postfix logged.
 
 The reason stands on a line that names its process only, and belongs to the client that this process served then.
+A prediction is kept only by its whole answer: version, cipher, whether another key was asked for, or alert and reason.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailtls.core.firstanswer import FirstAnswer
 from mailtls.core.handshake import REASONS, Negotiated, Prediction
@@ -74,11 +76,12 @@ class Trial:
 
 @dataclass(slots=True)
 class Visit:
-    """One connection as smtpd logged it; `port` 0 where ports are not logged."""
+    """One connection as smtpd logged it; `port` 0 where ports are not logged; `over`: it has ended."""
 
     ip: str
     port: int
     reason: int | None = None
+    over: bool = False
 
 
 def visits_of(lines: Iterable[bytes]) -> list[Visit]:
@@ -95,5 +98,26 @@ def _visits(lines: Iterable[bytes]) -> Iterator[Visit]:
         if (connect := _CONNECT.match(line.message)) is not None:
             visit = serving[line.source] = Visit(connect[1].decode("ascii"), int(connect[2] or 0))
             yield visit
-        elif (reason := _REASON.match(line.message)) is not None and line.source in serving:
-            serving[line.source].reason = int(reason[1], 16)
+        elif (visited := serving.get(line.source)) is None:
+            continue
+        elif (reason := _REASON.match(line.message)) is not None:
+            visited.reason = int(reason[1], 16)
+        elif line.message.startswith(b"disconnect from "):
+            visited.over = True
+
+
+def with_reasons(trials: list[Trial], clients: list[tuple[str, int]], visits: list[Visit]) -> list[Trial] | None:
+    """Give every trial the reason that was logged for it; `clients`: who we were in each, in their order.
+
+    Where ports are not logged the order tells, if nobody else came from that address. None: it cannot be told.
+    """
+    own = {ip for ip, _ in clients}
+    ours = [visit for visit in visits if visit.ip in own]
+    if all(visit.port for visit in ours):
+        found: dict[tuple[str, int], deque[Visit]] = defaultdict(deque)
+        for visit in ours:
+            found[visit.ip, visit.port].append(visit)  # a port comes back soon where the server closes first
+        ours = [found[client].popleft() for client in clients if found[client]]
+    if len(ours) != len(trials) or not all(visit.over for visit in ours):
+        return None
+    return [replace(one, reason=visit.reason) for one, visit in zip(trials, ours, strict=True)]

@@ -35,7 +35,11 @@ def doctor(
     handshakes: Annotated[
         bool, typer.Option("--handshakes", help="Instead: try random hellos, each foretold, on Postfix.")
     ] = False,
-    count: Annotated[int, typer.Option("--count", min=1, max=1_000_000, metavar="N", help="So many hellos.")] = 500,
+    count: Annotated[int, typer.Option("--count", min=1, max=100_000, metavar="N", help="So many hellos.")] = 500,
+    services: Annotated[
+        list[str] | None,
+        typer.Option("--service", metavar="NAME", help="With --handshakes: this service, not port 25 and its doors."),
+    ] = None,
     config: ConfigFile = None,
     directory: Directory = None,
 ) -> int:
@@ -52,11 +56,16 @@ def doctor(
       mailtlsctl doctor --log /var/log/mail.log.1 /var/log/mail.log
       mailtlsctl doctor --json | jq -r '.findings[] | .id + " " + .where'
       mailtlsctl doctor --nagios
+      mailtlsctl doctor --handshakes --count 2000
     """
     if handshakes:
+        from mailtls.ctl.doctorhandshakes import Order
         from mailtls.ctl.doctorhandshakes import handshakes as shake
 
-        return shake(count, as_json=as_json, config=config, directory=directory)
+        named = (*(logs or ()), *(more or ()))
+        return shake(Order(count, as_json, config, directory, tuple(services or ()), named))
+    if services:
+        raise typer.BadParameter("--service belongs to --handshakes")
     if more and not logs:
         raise typer.BadParameter("LOG needs --log in front of the first log")
     from mailtls.ctl.doctor import Consultation

@@ -29,9 +29,13 @@ def wanted() -> bool:
 
 
 class ReadingBar:
-    """A context that shows how far a log is read; `callback` is what the reader calls, None where no bar is wanted."""
+    """A context that shows how far a log is read; `callback` is what the reader calls, None where no bar is wanted.
 
-    def __init__(self) -> None:
+    `counted`: what is counted instead of bytes.
+    """
+
+    def __init__(self, counted: str = "") -> None:
+        self._counted = counted
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._next = time.monotonic() + PATIENCE
@@ -47,24 +51,25 @@ class ReadingBar:
             self._progress.stop()
 
     def _advance(self, done: int, total: int) -> None:
-        """Take the bytes read so far, of `total` bytes (0: not known)."""
+        """Take the bytes, or whatever is counted, so far, of `total` (0: not known)."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + BETWEEN
         if self._progress is None:
-            self._progress = _bar()
-            self._task = self._progress.add_task("reading", completed=done, total=total or None)
+            self._progress = _bar(self._counted)
+            self._task = self._progress.add_task(self._counted or "reading", completed=done, total=total or None)
             self._progress.start()
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total or None, refresh=True)
 
 
-def _bar() -> Progress:
+def _bar(counted: str) -> Progress:
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+    amount = progress.MofNCompleteColumn() if counted else progress.DownloadColumn()
+    return progress.Progress(
+        progress.TextColumn("{task.description}"), progress.BarColumn(), amount, progress.TimeRemainingColumn(),
         console=Console(stderr=True, markup=False), transient=True, auto_refresh=False,
     )  # fmt: skip

@@ -63,7 +63,7 @@ def _approach(wire: socket.socket, entrance: Entrance) -> None:
     for command in ("", f"EHLO {OWN_NAME}\r\n", "STARTTLS\r\n"):
         wire.sendall(command.encode("ascii"))
         reply = _reply(wire)
-        if not reply.startswith(b"2"):
+        if not reply.startswith(b"2") or not is_whole_reply(reply):
             said = printable(reply.decode("ascii", "replace").strip(), 200) or "the end of the connection"
             raise PostfixError(f"{entrance.name}: {command.strip() or 'the connection'} is answered with: {said}")
 
