@@ -173,6 +173,42 @@ class DayCount(Message):
     mails: int
 
 
+class LastArrival(Message):
+    """What a peer's last message came with, as Postfix itself told at DATA.
+
+    `tls_version` None: cleartext, as far as Postfix sees; `keysize`: bits. `certificate`: the client's, none, shown or
+    trusted; `subject` only of a trusted one. `good_sessions`: those with TLS 1.2 or later at the strict door, the last
+    of them at `good_at`. `alarm`: the last verdict that was not simply yes, a sentence.
+    """
+
+    at: AwareDatetime
+    door: str
+    tls_version: str | None
+    cipher: str | None
+    keysize: int
+    certificate: str
+    subject: str | None = None
+    fingerprint: str | None = None
+    helo: str | None = None
+    sender_domain: str | None = None
+    good_sessions: int = 0
+    good_at: AwareDatetime | None = None
+    alarm: str | None = None
+    alarm_at: AwareDatetime | None = None
+
+
+class MessageCount(Message):
+    """Messages of one kind on one day (UTC), as Postfix itself told at DATA."""
+
+    day: str
+    door: str
+    tls_version: str | None
+    cipher: str | None
+    keysize: int
+    certificate: str
+    messages: int
+
+
 class ExplainedKnownPeer(Message):
     """Everything that is remembered of one peer."""
 
@@ -181,6 +217,8 @@ class ExplainedKnownPeer(Message):
     history: tuple[PastStep, ...]
     evidence: tuple[str, ...]
     ruling: PastStep | None = None
+    arrival: LastArrival | None = None
+    messages: tuple[MessageCount, ...] = ()
 
 
 class FloorPeer(Message):

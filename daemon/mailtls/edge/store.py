@@ -20,14 +20,25 @@ from typing import Any, Self
 from sqlalchemy import Executable, Select, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mailtls.core.arrival import MessageKind, write_arrivals
 from mailtls.core.conduct import Conduct
 from mailtls.core.conductrecord import distrusted, read_conduct
-from mailtls.core.controlprotocol import AskFloor, DayCount, FloorForecast, KnownPeer, PastStep
+from mailtls.core.controlprotocol import (
+    AskFloor,
+    DayCount,
+    FloorForecast,
+    KnownPeer,
+    LastArrival,
+    MessageCount,
+    PastStep,
+)
 from mailtls.core.daybook import Daybook, SessionKind, write_daybook
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peerkey import key_of
+from mailtls.core.proof import Standing
 from mailtls.edge import storequestion as question
 from mailtls.edge.floorquestion import forecast
+from mailtls.edge.storearrivals import ArrivalTables, last_arrival, messages, see_arrivals, standings
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
 from mailtls.edge.storefile import StoreFile, Work, to_its_end
 from mailtls.edge.storeretention import Bounds, Retention
@@ -53,6 +64,8 @@ AT_ONCE = 500  # addresses of one query
 MOST_KINDS = 5_000
 COUNT_QUICK = 0.02  # seconds: counting that takes less is done whenever it is asked
 COUNT_PAUSE = 200  # times as long as the counting took
+Fresh = tuple[dict[SessionKind, int], dict[MessageKind, int], int]
+"""Kinds that a commit made, and how many peers."""
 OTHER = "other"  # stands for versions and ciphers beyond MOST_KINDS
 
 
@@ -67,6 +80,7 @@ class Store:
         self._clock = clock
         self._retention = Retention(self._file, bounds)
         self._kinds: dict[SessionKind, int] = {}
+        self._arrivals = ArrivalTables()
         self._standing: dict[str, LiveWaiver] | None = None
         self._counts: dict[str, int] = {}
         self._count_again = 0.0
@@ -89,6 +103,7 @@ class Store:
         """Take what is in a database that was just opened."""
         kinds = (await connection.execute(select(KINDS))).all()
         self._kinds = {SessionKind(*row[1:]): row.id for row in kinds}
+        await self._arrivals.learn(connection)
         standing, self._standing = self._standing, None
         if standing is not None:  # the file was begun anew under way
             await self._put_waivers(connection, tuple(standing.values()))
@@ -120,29 +135,32 @@ class Store:
         """
         taken = change.take()
         now = self._clock()
-        book = write_daybook(taken.sessions, now)
+        book, arrivals = write_daybook(taken.sessions, now), write_arrivals(taken.arrivals)
+        see_arrivals(book, arrivals)
         peers = peer_rows(book, taken.conducts)
 
-        async def work(connection: AsyncConnection) -> tuple[dict[SessionKind, int], int]:
+        async def work(connection: AsyncConnection) -> Fresh:
             last = await _last_peer(connection)
             await _put_many(connection, PUT_PEER, peers)
             kinds = await self._put_days(connection, book)
+            message_kinds = await self._arrivals.put(connection, arrivals)
             await _put(connection, insert(DECISIONS), decision_rows(taken.decisions, now))
             await _put(connection, PUT_STEP, step_rows(taken.events))
             await self._put_waivers(connection, taken.waivers)
             await _put(connection, PUT_POSITION, position_rows(taken.positions))
-            return kinds, await _last_peer(connection) - last
+            return kinds, message_kinds, await _last_peer(connection) - last
 
         await to_its_end(self._commit(change, taken, work))
 
-    async def _commit(self, change: Change, taken: Change, work: Work[tuple[dict[SessionKind, int], int]]) -> None:
+    async def _commit(self, change: Change, taken: Change, work: Work[Fresh]) -> None:
         """Do what `commit` has prepared; also if nobody waits for it any more."""
         try:
-            kinds, new_peers = await self._file.write(work)
+            kinds, message_kinds, new_peers = await self._file.write(work)
         except StoreError:
             change.put_back(taken)
             raise
         self._kinds |= kinds
+        self._arrivals.committed(message_kinds)
         if taken.waivers is not None:
             self._standing = {waiver.network: waiver for waiver in taken.waivers}
         with suppress(StoreError):  # it was committed; the next one will tell
@@ -198,6 +216,10 @@ class Store:
         row = await self._file.recall(lambda connection: _first(connection, query))
         return int(row.number) if row is not None else 0
 
+    async def standings(self, since: datetime, most: int) -> list[tuple[str, Standing]]:
+        """Give what peers have proven at the strict door since this time, the latest at the end."""
+        return await self._file.recall(lambda connection: standings(connection, since, most))
+
     async def forget(self, now: datetime, peers: timedelta, strangers: timedelta) -> int:
         """Forget peers that were not seen for so long, with their counts and decisions; say how many."""
         return await self._retention.forget(now, peers, strangers)
@@ -215,6 +237,14 @@ class Store:
     async def days(self, ip: str | None) -> list[DayCount]:
         """Count a peer's sessions by day and kind, the latest day first; None: those of nobody that can be named."""
         return await self._file.read(lambda connection: question.days(connection, ip))
+
+    async def last_arrival(self, ip: str) -> LastArrival | None:
+        """Give what a peer's last message came with, as Postfix itself told."""
+        return await self._file.read(lambda connection: last_arrival(connection, ip))
+
+    async def messages(self, ip: str) -> list[MessageCount]:
+        """Count a peer's messages by day and kind, as Postfix itself told, the latest day first."""
+        return await self._file.read(lambda connection: messages(connection, ip))
 
     async def history(self, whom: str | None = None, limit: int = 200) -> list[PastStep]:
         """List what was decided and done, the latest first. `whom`: as for `peers`."""

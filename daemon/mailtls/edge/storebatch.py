@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailtls.core.action import Action
+from mailtls.core.arrival import Arrival
 from mailtls.core.conduct import Conduct
 from mailtls.core.conductrecord import write_conduct
 from mailtls.core.daybook import LONGEST_NAME, Daybook, Seen, short
@@ -49,12 +50,14 @@ class Change:
     events: list[Event] = field(default_factory=list)
     waivers: tuple[LiveWaiver, ...] | None = None
     positions: dict[str, Position] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
 
     def take(self) -> Change:
         """Take everything out, as a change of its own."""
-        taken = Change(self.sessions, self.conducts, self.decisions, self.events, self.waivers, self.positions)
+        taken = Change(self.sessions, self.conducts, self.decisions, self.events, self.waivers, self.positions,
+                       self.arrivals)  # fmt: skip
         self.sessions, self.conducts, self.decisions, self.events = [], {}, [], []
-        self.waivers, self.positions = None, {}
+        self.waivers, self.positions, self.arrivals = None, {}, []
         return taken
 
     def put_back(self, taken: Change) -> None:
@@ -65,6 +68,7 @@ class Change:
         self.events = taken.events + self.events
         self.waivers = taken.waivers if self.waivers is None else self.waivers
         self.positions = taken.positions | self.positions
+        self.arrivals = taken.arrivals + self.arrivals
 
 
 def peer_rows(book: Daybook, conducts: dict[str, Conduct]) -> list[Row]:

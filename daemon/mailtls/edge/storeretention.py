@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailtls.core.daybook import DAY
+from mailtls.edge.arrivalschema import ARRIVALS, MESSAGES
 from mailtls.edge.storebatch import HEAVIEST
 from mailtls.edge.storefile import StoreFile
 from mailtls.edge.storeschema import DAYS, DECISIONS, PEERS, STEPS, WAIVERS
@@ -118,15 +119,17 @@ class Retention:
             return
         last = await self._file.read(_last_peer_of_days)
         for start in range(0, last + 1, RANGE):
-            old = delete(DAYS).where(DAYS.c.peer.between(start, start + RANGE - 1), DAYS.c.day < before)
-            await self._file.write(lambda connection, old=old: connection.execute(old))  # type: ignore[misc]
+            for table in (DAYS, MESSAGES):
+                old = delete(table).where(table.c.peer.between(start, start + RANGE - 1), table.c.day < before)
+                await self._file.write(lambda connection, old=old: connection.execute(old))  # type: ignore[misc]
         self._looked_through = before
 
 
 async def _drop_peers(connection: AsyncConnection, peers: Sequence[Any]) -> None:
     ips = select(PEERS.c.ip).where(PEERS.c.id.in_(peers))
     await connection.execute(delete(DECISIONS).where(DECISIONS.c.first.in_(ips), DECISIONS.c.first == DECISIONS.c.last))
-    await connection.execute(delete(DAYS).where(DAYS.c.peer.in_(peers)))
+    for table in (DAYS, MESSAGES, ARRIVALS):
+        await connection.execute(delete(table).where(table.c.peer.in_(peers)))
     await connection.execute(delete(PEERS).where(PEERS.c.id.in_(peers)))
 
 
@@ -143,7 +146,8 @@ async def _drop_decisions(connection: AsyncConnection, excess: int) -> int:
 
 
 async def _last_peer_of_days(connection: AsyncConnection) -> int:
-    return int((await connection.execute(select(func.coalesce(func.max(DAYS.c.peer), 0)))).scalar_one())
+    last = [select(func.coalesce(func.max(table.c.peer), 0)) for table in (DAYS, MESSAGES)]
+    return max([int((await connection.execute(query)).scalar_one()) for query in last])
 
 
 def _not_waived(ip: ColumnElement[bytes]) -> tuple[ColumnElement[bool], ...]:
