@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr
 
 from mailtls.core.doorsettings import DoorSettings
 from mailtls.core.gatewayrule import GatewaySettings
+from mailtls.core.observersettings import ObserverSettings
 from mailtls.core.operatorfile import parse_operator_file
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.rule import Duration, Table
@@ -80,6 +81,7 @@ class Config(Table):
     users: UserSettings = UserSettings()
     postfix: PostfixSettings = PostfixSettings()
     gateway: GatewaySettings = GatewaySettings()
+    observer: ObserverSettings = ObserverSettings()
     doors: DoorSettings = DoorSettings()
     quiet: Annotated[bool, Field(strict=True)] = False
     """Log only what needs a person."""
@@ -146,6 +148,11 @@ class Places:
     def facts(self) -> Path:
         """The datagram socket that the milter tells its facts to."""
         return self.milter / "facts.sock"
+
+    @property
+    def hellos(self) -> Path:
+        """The datagram socket that the observer tells hellos to."""
+        return self.under("/run/mailtls-observer") / "hellos.sock"
 
     @property
     def keeper_state(self) -> Path:
