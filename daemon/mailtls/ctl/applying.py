@@ -24,7 +24,7 @@ from mailtls.edge.posttable import SUFFIX, PostTables
 from mailtls.edge.reloadpace import LEAST_S
 from mailtls.errors import ConfigError, PostfixError, RefusedError
 from mailtls.service.applydoors import DOORS, DoorWishes
-from mailtls.service.applyplan import Site
+from mailtls.service.applyplan import NAMES, Site
 from mailtls.service.applysetup import SetupRoom
 
 WORKPLACE = "/var/lib/mailtls-apply"
@@ -135,7 +135,7 @@ def _site(places: Places, directory: str | None) -> Site:
     _be_root()
     usual = places.under(places.config.postfix.config_directory)
     configuration = Path(directory).absolute() if directory is not None else usual
-    if not (configuration / "main.cf").is_file():
+    if not any((configuration / name).is_file() for name in NAMES):  # one that is gone can be put back
         raise ConfigError(f"{configuration}: there is no main.cf; name Postfix's directory with --config-dir")
     return Site(
         configuration, places.under(WORKPLACE), places.logs, board_of(places), PATIENCE_S, LEAST_S, output.complain
