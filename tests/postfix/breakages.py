@@ -9,13 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAPS = "smtpd_discard_ehlo_keyword_address_maps"
+ANSWERS = {
+    "temporary": b"12:TEMP trouble,",
+    "timeout": b"12:TIMEOUT slow,",
+    "permanent": b"10:PERM wrong,",
+    "unknown": b"8:GRUETZI ,",
+    "garbage": b"\x16\x03\x01 this is no netstring\n",
+    "silence": b"",
+}
+"""What servers of the socketmap protocol say (socketmap_table(5)); "close" says nothing and closes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
     """One edit; `main` is added to main.cf, `options` to the port-25 service, `entry` to master.cf.
 
-    `{answers}`, `{silent}`: sockets where somebody says TEMP to every question, or nothing.
+    `{directory}/answers-NAME`: a socket where somebody says `ANSWERS[NAME]` to every question.
     """
 
     name: str
@@ -45,13 +54,28 @@ TABLES = (
     _table("fail:", "fail:x", "421 4.3.0"),
     _table("type that does not exist", "nosuch:x", "unsupported dictionary type"),
     _table("no type", "{directory}/none", 'expecting "type:name" form'),
+    _table("socketmap without a server at a port", "socketmap:inet:127.0.0.1:1:d", "Connection refused"),
     _table("lmdb that is corrupt", "lmdb:{directory}/corrupt", "lmdb:"),
     _table("hash that is missing", "hash:{directory}/none", "hash:"),
-    _table("socketmap that is in trouble", "socketmap:unix:{answers}:d", "socketmap server temporary error"),
+    _table("hash that is empty", "hash:{directory}/empty", "hash:"),
+    _table("hash that is corrupt", "hash:{directory}/corrupt", "hash:"),
+    _table("socketmap that is in trouble", "socketmap:unix:{directory}/answers-temporary:d", "socketmap server temporary error"),
+    _table("socketmap that takes too long", "socketmap:unix:{directory}/answers-timeout:d", "socketmap server timeout"),
+    _table("socketmap that refuses", "socketmap:unix:{directory}/answers-permanent:d", "socketmap server permanent error"),
+    _table("socketmap with an unknown answer", "socketmap:unix:{directory}/answers-unknown:d", "unknown"),
+    _table("socketmap that answers garbage", "socketmap:unix:{directory}/answers-garbage:d", "lookup error"),
+    _table("socketmap that hangs up", "socketmap:unix:{directory}/answers-close:d", "unexpected disconnect"),
     Breakage(
         "table: socketmap that says nothing", "there is no greeting: it took longer than 2 s",
-        options=f"-o {MAPS}=socketmap:unix:{{silent}}:d", patience_s=2.0,
+        options=f"-o {MAPS}=socketmap:unix:{{directory}}/answers-silence:d", patience_s=2.0,
     ),
+    Breakage(
+        "table: socketmap outside of the chroot", "answers-temporary: No such file or directory",
+        entry=f"{{first}} inet n - y - - smtpd -o {MAPS}=socketmap:unix:{{directory}}/answers-temporary:d",
+    ),
+    Breakage("table: empty value", "returns an empty string result", options=f"-o {MAPS}=static:{{{{}}}}"),
+    _table("empty value in a file", "regexp:{directory}/valueless", "returns an empty string result"),
+    _table("dead table before a good one", "lmdb:{directory}/none,static:x", "421 4.3.0"),
     Breakage(
         "table: tcp without a server", "connect to TCP map 127.0.0.1:1: Connection refused",
         options=f"-o {MAPS}=tcp:127.0.0.1:1", patience_s=2.0,
@@ -76,7 +100,7 @@ SETTINGS = (
     Breakage("main: queue directory", "queue_directory would change", main="queue_directory = {directory}/elsewhere"),
     Breakage("main: interfaces", "nosuch.invalid", main="inet_interfaces = nosuch.invalid"),
     Breakage("main: protocols", "ipv5", main="inet_protocols = ipv5"),
-    Breakage("main: certificate, also where TLS comes first", "error opening chain file", main="smtpd_tls_chain_files = {directory}/none.pem"),
+    Breakage("main: certificate, also where TLS comes first", "Wrapper-mode request dropped", main="smtpd_tls_chain_files = {directory}/empty.lmdb"),
     Breakage("main: a blank in a protocol list", "today's senders would not get in", main="smtpd_tls_protocols = >= TLSv1"),
     Breakage("main: owner", "mail_owner", main="mail_owner = nosuchuser"),
     Breakage("master: twice", "bad time value or unit: abc", entry="{first} inet n - n - - smtpd -o smtpd_timeout=abc"),
@@ -116,6 +140,7 @@ TLS = (
     _tls("no certificate", "smtpd_tls_chain_files=", "No server certs available"),
     _tls("CA file", "smtpd_tls_CAfile={directory}/none.pem", "cannot load Certification Authority data"),
     _tls("junk as protocols", "smtpd_tls_protocols=junk", "Invalid TLS protocol list"),
+    _tls("versions that exclude each other", "{{ smtpd_tls_protocols = <=TLSv1.2, >=TLSv1.3 }}", "the TLS handshake after STARTTLS fails"),
     _tls("protocols where TLS is a must", "smtpd_tls_security_level=encrypt -o smtpd_tls_mandatory_protocols=TLSv9", "Invalid TLS protocol list"),
     _tls("key not first", "smtpd_tls_chain_files={directory}/wrong.pem", "key not first"),
     _tls("certificate file missing", f"{_PAIR}={{directory}}/none.pem", "none.pem: No such file or directory"),

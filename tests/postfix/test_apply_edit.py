@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from mailtls.edge import doorprobe
+from mailtls.edge import doorprobe, preflight
 from mailtls.errors import RefusedError
 from mailtls.service.applychange import carry_out
 from mailtls.service.applyplan import FileChange, Order, Site
 
 from .applying import Stream, mail_flowing, site_of
-from .breakages import ALL, Breakage
+from .breakages import ALL, ANSWERS, Breakage
 from .instance import PrivatePostfix
 
 
@@ -42,8 +42,9 @@ def scene() -> Iterator[Scene]:
         other.listen()
         (postfix.directory / "empty.lmdb").touch()
         lay_out(postfix.directory)
-        stack.enter_context(answering(postfix.directory / "answers", b"12:TEMP trouble,"))
-        stack.enter_context(answering(postfix.directory / "silent", b""))
+        for name, reply in ANSWERS.items():
+            stack.enter_context(answering(postfix.directory / f"answers-{name}", reply))
+        stack.enter_context(answering(postfix.directory / "answers-close", None))
         stream = stack.enter_context(mail_flowing(postfix))
         yield Scene(postfix, site_of(postfix), stream, other.getsockname()[1])
         stack.close()
@@ -54,7 +55,10 @@ def scene() -> Iterator[Scene]:
 def lay_out(directory: Path) -> None:
     """Make the files that the rows name."""
     (directory / "twice").write_text("127.0.5.1 starttls\n127.0.5.1 starttls\n")
-    (directory / "corrupt.lmdb").write_bytes(b"this is no database\n" * 1000)
+    for name in ("corrupt.lmdb", "corrupt.db"):
+        (directory / name).write_bytes(b"this is no database\n" * 1000)
+    (directory / "empty.db").touch()
+    (directory / "valueless").write_text("/^127\\./\n")
     (directory / "wrong.pem").write_text((directory / "rsa.crt").read_text() + (directory / "rsa.key").read_text())
     for words in (
         ["openssl", "genrsa", "-out", "other.key", "2048"],
@@ -64,12 +68,12 @@ def lay_out(directory: Path) -> None:
 
 
 @contextmanager
-def answering(path: Path, reply: bytes) -> Iterator[None]:
-    """Be a socketmap server that says one thing to every question, or nothing."""
+def answering(path: Path, reply: bytes | None) -> Iterator[None]:
+    """Be a socketmap server that says one thing to every question, or nothing; None: it hangs up."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            while self.request.recv(4096):
+            while self.request.recv(4096) and reply is not None:
                 self.request.sendall(reply)
 
     with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
@@ -87,10 +91,7 @@ def broken(scene: Scene, breakage: Breakage) -> Order:
     path = scene.postfix.configuration / name
     old = path.read_text()
     directory, first = scene.postfix.directory, f"{scene.postfix.address}:{scene.postfix.ports['smtp']}"
-    values = {
-        "directory": directory, "taken": scene.taken, "first": first,
-        "answers": directory / "answers", "silent": directory / "silent",
-    }  # fmt: skip
+    values = {"directory": directory, "taken": scene.taken, "first": first}
     if breakage.options:
         first, _, rest = old.partition("\n")
         new = f"{first}\n  {breakage.options.format(**values)}\n{rest}"
@@ -104,6 +105,7 @@ def test_a_broken_edit_is_refused_and_nothing_changes(
     scene: Scene, breakage: Breakage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doorprobe, "PATIENCE_S", breakage.patience_s)
+    monkeypatch.setattr(preflight, "PATIENCE_S", min(breakage.patience_s, preflight.PATIENCE_S))
     order = broken(scene, breakage)
     master = (scene.postfix.directory / "queue/pid/master.pid").read_text()
     with pytest.raises(RefusedError, match="nothing was changed") as refusal:

@@ -72,6 +72,37 @@ def test_a_broken_edit_in_place_is_put_aside(
     assert stream.failures == []
 
 
+def test_a_master_cf_that_is_gone_is_put_back_before_the_master_hears_of_it(postfix: PrivatePostfix) -> None:
+    """`postfix reload` would return 0 then, and the running master die."""
+    path = postfix.configuration / "master.cf"
+    good = path.read_bytes()
+    path.unlink()
+    with mail_flowing(postfix) as stream:
+        with pytest.raises(RefusedError, match=r"master\.cf: No such file or directory; the files are as they were"):
+            reload(site_of(postfix), NOW, keep=True)
+        assert not path.exists()
+        with pytest.raises(RefusedError, match=r"master\.cf: No such file or directory; the last good bytes are back"):
+            reload(site_of(postfix), NOW, keep=False)
+        assert path.read_bytes() == good
+        assert reload(site_of(postfix), NOW, keep=False).notes == ()
+    assert stream.failures == []
+    assert postfix.running
+
+
+def test_a_main_cf_that_is_gone_is_put_back(postfix: PrivatePostfix) -> None:
+    """No mail meanwhile: Postfix starts a program that died of it only a minute later."""
+    path = postfix.configuration / "main.cf"
+    good = path.read_bytes()
+    path.unlink()
+    ran = subprocess.run(reload_command(postfix), capture_output=True, text=True, check=False)
+    assert ran.returncode == 4, ran
+    assert "main.cf: No such file or directory; the last good bytes are back" in " ".join(ran.stderr.split())
+    assert path.read_bytes() == good
+    with mail_flowing(postfix) as stream:
+        assert reload(site_of(postfix), NOW, keep=False).notes == ()
+    assert stream.failures == []
+
+
 def test_with_keep_nothing_is_touched(postfix: PrivatePostfix) -> None:
     good = break_it(postfix, *BROKEN[3][:3])
     path = postfix.configuration / "master.cf"
@@ -178,10 +209,14 @@ def test_the_program_edits_with_the_editor_of_the_operator(postfix: PrivatePostf
     edit(site_of(postfix), "main.cf", editing(("timeout=21s", "timeout = 20s")), lambda _: False)
 
 
-def test_the_program_reloads(postfix: PrivatePostfix) -> None:
+def reload_command(postfix: PrivatePostfix) -> list[str]:
     config = postfix.directory / "mailtls.toml"
     config.write_text(f'root = "{postfix.directory}"\n[log]\nfiles = ["/log/mail.log"]\n')
-    command = [program("mailtls-apply"), "--config", config, "reload"]
+    return [program("mailtls-apply"), "--config", str(config), "reload"]
+
+
+def test_the_program_reloads(postfix: PrivatePostfix) -> None:
+    command = reload_command(postfix)
     assert "every port shows what it should" in subprocess.run(command, capture_output=True, text=True).stdout
     good = break_it(postfix, *BROKEN[0][:3])
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
