@@ -11,25 +11,14 @@ from collections.abc import Sequence
 from random import Random
 
 from mailtls.core.ciphersuite import BY_NUMBER, FALLBACK_SCSV, RENEGOTIATION_SCSV
+from mailtls.core.keyshare import POINTS as KEYS
 from mailtls.core.octets import extension, numbers, sized
 from mailtls.core.serverprofile import SECP256R1, SECP384R1, SECP521R1, X448, X25519
 from mailtls.core.tlsversion import SSLV3, TLS10, TLS11, TLS12, TLS13
 
 GREASE = 0x3A3A
 
-# The base points: SEC 2, sections 2.4.2, 2.5.1 and 2.6.1. Any 32 or 56 bytes are a point of X25519 and X448.
-POINTS = {
-    X25519: b"\x09" + bytes(31),
-    X448: b"\x05" + bytes(55),
-    SECP256R1: bytes.fromhex(
-        "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
-        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
-    ),
-    SECP384R1: bytes.fromhex(
-        "04aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
-        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f"
-    ),
-}
+POINTS = {group: KEYS[group] for group in (X25519, X448, SECP256R1, SECP384R1)}
 GROUPS = (X25519, X448, SECP256R1, SECP384R1, SECP521R1, 0x0100, 0x0101, 0x0009, 0x0015, 0x001A, 0x11EC, GREASE)
 SIGNATURES = (
     0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809, 0x0401, 0x0501, 0x0601, 0x0303, 0x0301,
