@@ -29,6 +29,7 @@ from .conversation import Conversation, HandshakeFailed, Server
 from .doors import suites
 from .handshakes import openssl
 from .instance import PrivatePostfix, reserved_ports, wait_until
+from .milterserver import REFUSED, MilterServer
 
 pytestmark = pytest.mark.slow
 
@@ -245,6 +246,33 @@ def test_mail_of_the_door_goes_through_the_content_filter_of_port_25(restricted:
         conversation.deliver()
     postfix.wait_for(rf"mailtls-legacy/smtpd.*client=unknown\[{LISTED}\]")
     postfix.wait_for(FILTERED)
+
+
+@pytest.mark.parametrize("place", ["master.cf", "main.cf"])
+def test_mail_of_the_door_goes_through_the_milters_of_port_25(place: str) -> None:
+    with MilterServer() as milter:
+        known = f"smtpd_milters=inet:127.0.0.1:{milter.port}"
+        settings = (
+            Settings(options={"smtp": (known,)}) if place == "master.cf"
+            else Settings(extra={"smtpd_milters": known.partition("=")[2]})
+        )  # fmt: skip
+        with set_up(settings) as (postfix, _):
+            ways = [postfix.ports["smtp"], *(door_of(postfix, level).port for level in (Level.LEGACY_RSA, Level.LEGACY))]
+            milter.messages.clear()  # what the trials of setup did
+            for way in ways:
+                assert "the filter does not like you" in said_to(LISTED, way, f"MAIL FROM:<{REFUSED}>"), way
+                with talk(LISTED, way) as conversation:
+                    conversation.secure(openssl(ssl.TLSVersion.TLSv1_2))
+                    conversation.deliver()
+                    conversation.quit()
+    assert [(each.client, each.tls_version) for each in milter.messages] == [(LISTED, "TLSv1.2")] * len(ways)
+    assert all(each.body for each in milter.messages)
+
+
+def said_to(source: str, port: int, command: str) -> str:
+    with talk(source, port) as conversation:
+        conversation.greet()
+        return conversation.say(command)
 
 
 def test_senders_are_checked_against_logins_although_nobody_logs_in() -> None:
