@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from mailtls.core.gatewayrule import CIPHERS, GatewaySettings
+from mailtls.core.gatewayrule import CIPHERS, GatewaySettings, Terms
 from mailtls.core.nssreason import library_line
 from mailtls.core.postfixlog import read_tlsproxy
 from mailtls.edge.nss import SUITES
@@ -26,6 +26,8 @@ def test_the_narrowest_network_counts() -> None:
     assert settings.terms_of("192.0.2.8").lowest == "TLSv1"
     assert settings.terms_of("198.51.100.1").lowest == "SSLv3"
     assert settings.terms_of("2001:db8::1").lowest == "TLSv1.1"
+    assert settings.terms_of("192.0.2.7", "192.0.2.25").ciphers == ("RC4-SHA",)
+    assert settings.terms_of("192.0.2.7", "192.0.2.7") == Terms(), "the keeper's visit"
 
 
 @pytest.mark.parametrize(

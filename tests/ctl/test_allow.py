@@ -23,7 +23,8 @@ from mailtls.core.keeperprotocol import Grant, Reply
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
 
-ECDSA_ONLY = PostfixSettings(strict=HARD_ECDSA, doors=BOTH)
+GATEWAY = Doorway(level=Level.SSLV3, port=10325)
+ECDSA_ONLY = PostfixSettings(strict=HARD_ECDSA, doors=(*BOTH, GATEWAY))
 SENTENCE = re.compile(r"mailtlsctl: [^\n]+\n")
 CLEARTEXT = ["--level", "cleartext"]
 

@@ -10,7 +10,7 @@ from core.test_offer import BOTH, HARD, HARD_ECDSA, HARDER, LEGACY_DOOR, STOCK
 from ctl.parties import a_peer
 from mailtls.core.cause import Cause
 from mailtls.core.level import Level
-from mailtls.core.postfixview import PostfixSettings
+from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.ctl.narrowest import choose, without_use
 
 NOT_LOOKED_AT = PostfixSettings()
@@ -77,7 +77,8 @@ WITHOUT_USE = [
     (PostfixSettings(strict=HARD), Level.LEGACY, "to make it: mailtlsctl setup"),
     (PostfixSettings(strict=STOCK), Level.LEGACY, "would take nothing more; if Postfix was changed since"),
     (PostfixSettings(strict=HARD, doors=BOTH), Level.LEGACY, None),
-    (PostfixSettings(), Level.SSLV3, None),
+    (PostfixSettings(), Level.SSLV3, "to make it: mailtlsctl setup"),
+    (PostfixSettings(doors=(Doorway(level=Level.SSLV3, port=10325),)), Level.SSLV3, None),
     (PostfixSettings(strict=STOCK), Level.CLEARTEXT, None),
 ]
 
@@ -88,3 +89,8 @@ def test_what_a_waiver_would_lack_is_said_before_the_keeper_is_asked(
 ) -> None:
     found = without_use(level, view)
     assert found is None if why is None else (found is not None and why in found)
+
+
+def test_what_nss_lacks_is_said_where_there_is_no_gateway() -> None:
+    found = without_use(Level.SSLV3, PostfixSettings(), lambda: "NSS 9.0 does not speak SSLv3 any more")
+    assert found == "NSS 9.0 does not speak SSLv3 any more; then make its door: mailtlsctl setup"

@@ -92,10 +92,15 @@ async def test_a_level_is_open_when_it_works_at_all_of_its_addresses() -> None:
     assert "10226" in (world.watch.why_not(Level.LEGACY) or "")
 
 
-async def test_a_door_that_this_version_does_not_serve_is_not_visited() -> None:
+async def test_the_gateway_is_visited_too_and_its_unit_named_where_it_is_dead() -> None:
     world = World(GATEWAY)
     await world.watch.look()
-    assert (world.visits, world.watch.states(), world.watch.is_open(Level.SSLV3)) == ([], (), False)
+    assert (world.visits, world.watch.is_open(Level.SSLV3)) == ([GATEWAY], True)
+    world.dead.add(GATEWAY)
+    await world.watch.look()
+    await world.watch.look()
+    assert not world.watch.is_open(Level.SSLV3)
+    assert "systemctl status mailtls-gateway" in (world.watch.why_not(Level.SSLV3) or "")
 
 
 async def test_a_door_that_goes_is_forgotten() -> None:

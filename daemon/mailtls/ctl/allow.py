@@ -29,24 +29,19 @@ from mailtls.core.waiver import UNLIMITED, WaiverLimits
 from mailtls.core.waiverlimit import limit_fault, limited, parse_size, said
 from mailtls.ctl import REFUSED, output
 from mailtls.ctl.candidates import tell_candidates
+from mailtls.ctl.cost import COSTS
 from mailtls.ctl.deed import do, live_after, spell
 from mailtls.ctl.inquiry import ask_daemon, places_of
 from mailtls.ctl.known import local
 from mailtls.ctl.narrowest import Choice, choose, without_use
 from mailtls.ctl.screen import Screen
 from mailtls.ctl.whom import Whom, read_whom
+from mailtls.edge.nss import capability
 from mailtls.errors import ConfigError, RefusedError, UnreachableError
 
 REVOKE = "mailtlsctl revoke"
 NO_REASON = "no reason given"
 LONGEST_REASON = 500  # characters, as keeperprotocol.Text
-COSTS: dict[Level, str] = {
-    Level.LEGACY_RSA: "Protocols and ciphers stay strict for it; only the certificate is an RSA one.",
-    Level.LEGACY: "Its mail is encrypted with what has known weaknesses (TLS 1.0, CBC, RSA key exchange).",
-    Level.SSLV3: "Its mail is encrypted with what can be broken (SSLv3, RC4, 3DES); take it for readable.",
-    Level.CLEARTEXT: "STARTTLS is hidden from it: its mail is not encrypted, and anybody on the path can read it.",
-}
-"""What each level costs, in a sentence about the peer."""
 NOT_HELD = (
     "nobody holds mail to these limits yet: neither the policy service nor the milter is set up; "
     "mailtlsctl setup --policy-service"
@@ -81,7 +76,7 @@ def allow(wish: Wish) -> int:
     choice = Choice(wish.level, "") if wish.level is not None else _chosen(whom, places)
     if choice.level is None:
         return _refuse(whom, f"{choice.why}; {_instead(whom, choice)}", as_json=wish.as_json)
-    if (why_not := without_use(choice.level, view)) is not None:
+    if (why_not := without_use(choice.level, view, capability)) is not None:
         return _refuse(whom, why_not, as_json=wish.as_json)
     if (fault := limit_fault(wish.limits, choice.level)) is not None:
         return _refuse(whom, fault, as_json=wish.as_json)

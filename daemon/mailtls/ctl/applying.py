@@ -17,6 +17,7 @@ from mailtls.core.level import Level
 from mailtls.ctl import REFUSED, output
 from mailtls.ctl.screen import Screen
 from mailtls.edge.credentials import gid_of
+from mailtls.edge.gatewayunits import GatewayUnits
 from mailtls.edge.noticeboard import OF_APPLY, NoticeBoard
 from mailtls.edge.postconf import Postconf
 from mailtls.edge.postmap import Postmap
@@ -24,6 +25,7 @@ from mailtls.edge.posttable import SUFFIX, PostTables
 from mailtls.edge.reloadpace import LEAST_S
 from mailtls.errors import ConfigError, PostfixError, RefusedError
 from mailtls.service.applydoors import DOORS, DoorWishes
+from mailtls.service.applygateway import GatewayMeans
 from mailtls.service.applyplan import NAMES, Site
 from mailtls.service.applysetup import SetupRoom
 
@@ -93,8 +95,15 @@ class DoorOptions:
         """Read them. Raises ConfigError."""
         return DoorWishes(
             _levels(self.levels), places.config.doors.ports, places.under(OWN_CERTIFICATES), places.root,
-            self_signed=self.self_signed,
+            self_signed=self.self_signed, gateway=_gateway(places),
         )  # fmt: skip
+
+
+def _gateway(places: Places) -> GatewayMeans:
+    """Say what there is for the sslv3 door; systemd's units are those of the machine, not of an instance elsewhere."""
+    config = places.config
+    units = GatewayUnits() if places.root.resolve() == Path("/") else None
+    return GatewayMeans(config.gateway, units, by_the_site=config.doors.sslv3_served_by == "site")
 
 
 def _levels(written: str | None) -> tuple[Level, ...] | None:
@@ -103,7 +112,7 @@ def _levels(written: str | None) -> tuple[Level, ...] | None:
     words = [word for word in written.replace(",", " ").split() if word]
     known = [level.value for level in DOORS]
     if words != ["none"] and (not words or not set(words) <= set(known)):
-        raise ConfigError(f"--doors {written}: doors are {' and '.join(known)}; name them with a comma, or write none")
+        raise ConfigError(f"--doors {written}: doors are {', '.join(known)}; name them with a comma, or write none")
     return tuple(level for level in DOORS if level.value in words)
 
 

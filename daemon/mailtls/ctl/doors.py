@@ -6,7 +6,7 @@ is not known, and is told so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mailtls.core.keeperprotocol import DoorState, Health, Message
 from mailtls.core.level import Level
@@ -61,6 +61,8 @@ def doors_page(doors: tuple[DoorStatus, ...], view: Screen) -> Iterator[str]:
         return
     rows = [(str(door.port), _count(door.waivers), door.level, _state(door), _takes(door)) for door in doors]
     yield view.render(heading("Doors"), table(("port", "waivers", "level", "state", "beyond strict"), rows, numbers=2))
+    if any(door.level is Level.SSLV3 for door in doors):
+        yield view.render(text("What comes through the sslv3 door can be broken: take it for readable."))
     for door in doors:
         if door.up is False:
             yield view.render(text(f"The {door.level} door does not serve: {door.why_not or 'its probe failed'}"))
@@ -72,6 +74,16 @@ def no_doors(view: PostfixSettings) -> str:
         return "none; setup has not looked at what Postfix offers: mailtlsctl setup"
     vain = in_vain(Level.LEGACY, view)
     return f"none; {vain}" if vain is not None else "none; to make them: mailtlsctl setup"
+
+
+def no_sslv3_door(view: PostfixSettings, why_not: Callable[[], str | None]) -> str | None:
+    """Say in a clause why there is no gateway; None where there is one, or nobody has looked.
+
+    `why_not`: says what NSS on this machine lacks, None where it has all.
+    """
+    if view.strict is None or view.door(Level.SSLV3) is not None:
+        return None
+    return why_not() or "none was made; why, says mailtlsctl setup --dry-run"
 
 
 def _count(waivers: int | None) -> str:

@@ -10,8 +10,10 @@ from datetime import datetime
 
 from mailtls.core.controlprotocol import KnownPeer
 from mailtls.core.keeperprotocol import LiveWaiver
+from mailtls.core.level import Level
 from mailtls.core.waiver import Origin
 from mailtls.core.waiverlimit import said
+from mailtls.ctl.cost import COSTS
 from mailtls.ctl.screen import ADDRESS, BAD, Screen, figure, moment, plural
 
 _ORIGINS = {
@@ -67,3 +69,5 @@ def waiver_lines(waiver: LiveWaiver, view: Screen) -> Iterator[str]:
     authority = f", as entry '{waiver.authority}' allows" if waiver.authority else ""
     cause = f", for {waiver.cause}" if waiver.cause else ""
     yield view.prose(f"{since}{_ORIGINS[waiver.origin]}{authority}{cause}{used}", indent=4)
+    if waiver.level is Level.SSLV3:
+        yield view.prose(COSTS[waiver.level], BAD, indent=4)

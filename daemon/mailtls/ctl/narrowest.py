@@ -7,13 +7,14 @@ nothing here (core/offer.py). Of the levels that help, one whose door is made co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import KnownPeer
+from mailtls.core.doorset import DOOR_LEVELS
 from mailtls.core.level import Level, Need, reason_number
-from mailtls.core.offer import DOORS, in_vain, need_here
+from mailtls.core.offer import in_vain, need_here
 from mailtls.core.postfixview import PostfixSettings
 
 LOOK_AGAIN = "if Postfix was changed since setup looked, let it look again: mailtlsctl setup"
@@ -42,14 +43,23 @@ def choose(peers: Iterable[KnownPeer], view: PostfixSettings) -> Choice:
     return Choice(level, f"Level {level} was taken, because {need.why}{doubt}.")
 
 
-def without_use(level: Level, view: PostfixSettings) -> str | None:
-    """Say in half a sentence why a waiver to this level cannot be, or would give nothing; None where it may be."""
+def without_use(
+    level: Level, view: PostfixSettings, why_no_sslv3: Callable[[], str | None] = lambda: None
+) -> str | None:
+    """Say in half a sentence why a waiver to this level cannot be, or would give nothing; None where it may be.
+
+    `why_no_sslv3`: says why the gateway cannot serve on this machine, None where it can.
+    """
     vain = in_vain(level, view)
     if vain is not None:
         return f"{vain}; {LOOK_AGAIN}"
-    if level in DOORS and view.door(level) is None:
-        return f"level {level} needs a door, and none is set up on this machine; to make it: mailtlsctl setup"
-    return None
+    if level not in DOOR_LEVELS or view.door(level) is not None:
+        return None
+    if level is Level.SSLV3 and (why := why_no_sslv3()) is not None:
+        return f"{why}; then make its door: mailtlsctl setup"
+    return (
+        f"level {level} needs a door, and none is set up on this machine; to make it: mailtlsctl setup"
+    )
 
 
 def _unknown(view: PostfixSettings) -> Choice:

@@ -13,18 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from mailtls.config import Places
-from mailtls.core.controlprotocol import AskStatus, SourceStatus, Status
+from mailtls.core.controlprotocol import AskStatus, ObserverStatus, SourceStatus, Status
 from mailtls.core.keeperprotocol import Fault, Health, KeeperStatus, Message
 from mailtls.core.level import Level
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.printable import printable
 from mailtls.ctl import UNREACHABLE, output
-from mailtls.ctl.doors import DoorStatus, doors_of, doors_page, no_doors
+from mailtls.ctl.doors import DoorStatus, doors_of, doors_page, no_doors, no_sslv3_door
 from mailtls.ctl.inquiry import places_of
 from mailtls.ctl.known import local
 from mailtls.ctl.screen import BAD, GOOD, Screen, figure, heading, plural, sentence, table, text
 from mailtls.edge.controlsocket import ControlSocket
 from mailtls.edge.keepersocket import KeeperSocket
+from mailtls.edge.nss import capability
 from mailtls.errors import MailtlsError
 
 PATIENCE_S = 5.0
@@ -34,13 +35,15 @@ _USUAL = frozenset({"following", "waiting"})  # states of a source that need nob
 class StatusPage(Message):
     """The whole answer. `mailtlsd`, `keeper`: null where they do not answer, and then `unreachable` says why.
 
-    `doors`: those beside the strict one, by what `setup` made and what the keeper says.
+    `doors`: those beside the strict one, by what `setup` made and what the keeper says; `no_sslv3_door`: why there is
+    no gateway, null where there is one or `setup` has not looked.
     """
 
     mailtlsd: Status | None
     keeper: Health | None
     unreachable: tuple[str, ...]
     doors: tuple[DoorStatus, ...] = ()
+    no_sslv3_door: str | None = None
 
 
 def status(*, as_json: bool, config: str | None) -> int:
@@ -64,6 +67,7 @@ async def _look(places: Places) -> StatusPage:
         keeper=health,
         unreachable=tuple(each for each in (fares, said) if isinstance(each, str)),
         doors=doors_of(places.config.postfix, health),
+        no_sslv3_door=no_sslv3_door(places.config.postfix, capability),
     )
 
 
@@ -93,6 +97,8 @@ def _pages(page: StatusPage, postfix: PostfixSettings, view: Screen) -> Iterator
     if page.keeper is not None:
         yield from _keeper_pages(page.keeper, "" if page.doors else no_doors(postfix), view)
     yield from doors_page(page.doors, view)
+    if page.no_sslv3_door is not None:
+        yield view.prose(f"No sslv3 door: {page.no_sslv3_door}.")
 
 
 def _heads(page: StatusPage) -> Iterator[Text]:
@@ -135,7 +141,18 @@ def _daemon_pages(fares: Status, view: Screen) -> Iterator[str]:
     states = ", ".join(f"{figure(count)} {state}" for state, count in sorted(fares.peers.items())) or "none yet"
     failed = f"{figure(fares.sessions)} since it runs, {figure(fares.failures)} of them failed"
     rest = ("Sessions", failed), ("Waivers", _waivers(fares.waivers)), ("Policy", fares.policy)
-    yield view.render(text(""), _fields((("Peers", states), *rest)))
+    seen = (("Hellos", _hellos(fares.observer)),) if fares.observer is not None else ()
+    yield view.render(text(""), _fields((("Peers", states), *rest, *seen)))
+
+
+def _hellos(observer: ObserverStatus) -> str:
+    if not observer.running:
+        return "mailtls-observer is silent: systemctl status mailtls-observer"
+    words = f"{figure(observer.hellos)} seen, {figure(observer.matched)} matched with sessions"
+    words += f", {figure(observer.lost)} lost" if observer.lost else ""
+    if not observer.ports_logged:
+        words += "; with smtpd_client_port_logging = yes in main.cf each would be matched exactly"
+    return words
 
 
 def _source(source: SourceStatus) -> tuple[str, str, str, str, str]:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from mailtls.core import doorentry, offering
 from mailtls.core.doorcertificate import CERTIFICATE_FILES, DoorCertificate, chains_of
 from mailtls.core.doorentry import DoorPlan, Origin, door_name, door_options, door_text
+from mailtls.core.doorset import DOOR_LEVELS
 from mailtls.core.level import Level
 from mailtls.core.mastercf import Service
 from mailtls.core.postfixview import Doorway, Offering
@@ -25,8 +26,9 @@ from mailtls.edge.listening import Listening
 from mailtls.edge.openssl import ciphers, is_trusted
 from mailtls.edge.postconf import Postconf
 from mailtls.service.applycertificate import Chosen, choose
+from mailtls.service.applygateway import COST, ENTRY, GatewayMeans, doorway
 
-DOORS = (Level.LEGACY_RSA, Level.LEGACY)
+DOORS = DOOR_LEVELS
 PORTS: Mapping[Level, int] = MappingProxyType({Level.LEGACY_RSA: 10125, Level.LEGACY: 10225})
 PROXIES = ("smtpd_upstream_proxy_protocol", "postscreen_upstream_proxy_protocol")
 PLACES = ("mynetworks", "myhostname", "mydestination", "inet_interfaces", "inet_protocols", "syslog_name", *PROXIES)
@@ -38,7 +40,8 @@ class DoorWishes:
     """What the operator wants: `levels`, None: as at the last setup, or else whatever differs from strict.
 
     `own` is the directory of a self-signed certificate, which is made only if `self_signed` says so; `root` is where
-    the usual directories of certificates lie under.
+    the usual directories of certificates lie under. `gateway`: what there is for the sslv3 door; None: it is not
+    thought of.
     """
 
     levels: tuple[Level, ...] | None = ()
@@ -46,6 +49,7 @@ class DoorWishes:
     own: Path = Path("/etc/mailtls/doors")
     root: Path = Path("/")
     self_signed: bool = False
+    gateway: GatewayMeans | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,22 @@ def plan_doors(shop: Workshop, servers: tuple[tuple[Service, Service], ...]) -> 
     chosen = choose(shop.wishes.root, shop.wishes.own, chains_of(first.values), names,
                     self_signed=shop.wishes.self_signed) if lacks_rsa else Chosen()  # fmt: skip
     made: list[Made] = []
-    for level in (each for each in DOORS if each in wanted):
+    for level in (each for each in (Level.LEGACY_RSA, Level.LEGACY) if each in wanted):
         doors = [_made(shop, origin, strict[0], level, chosen) for origin in origins]
         made += [door for door in doors if isinstance(door, Made)]
         said = [door for door in doors if isinstance(door, str)]
         notes += (f"No door {level}: {said[0]}.",) if said else ()
-    around = Surroundings(strict[0], networks, tuple(door.doorway for door in made))
-    if made:
-        notes += (*_postscreen_note(servers), *(chosen.notes if any(_shows(door, chosen) for door in made) else ()))
-    elif lacks_rsa:
-        notes += chosen.notes
-    return Doors(around, tuple(made), notes, chosen.missing if made else None, names)
+    if made or lacks_rsa:
+        notes += chosen.notes if not made or any(_shows(door, chosen) for door in made) else ()
+    missing = chosen.missing if made else None
+    behind = _behind_the_gateway(shop, origins) if Level.SSLV3 in wanted else None
+    if isinstance(behind, Made):
+        made.append(behind)
+    doorways = [door.doorway for door in made] + ([behind] if isinstance(behind, Doorway) else [])
+    notes += (f"No door {Level.SSLV3}: {behind}.",) if isinstance(behind, str) else ()
+    notes += _postscreen_note(servers) if doorways else ()
+    notes += (COST,) if any(each.level is Level.SSLV3 for each in doorways) else ()
+    return Doors(Surroundings(strict[0], networks, tuple(doorways)), tuple(made), notes, missing, names)
 
 
 def _shows(door: Made, chosen: Chosen) -> bool:
@@ -156,6 +165,23 @@ def _made(shop: Workshop, origin: Origin, strict: Offering, level: Level, chosen
         trusted=_is_trusted(values, chosen), offers=offers,
     )  # fmt: skip
     return Made(doorway.entry, origin.service.key, door_text(origin, plan), doorway)
+
+
+def _behind_the_gateway(shop: Workshop, origins: tuple[Origin, ...]) -> Made | Doorway | str | None:
+    """Derive the sslv3 door, or say in a clause why there is none; one that the site serves has no entry of ours."""
+    means, level = shop.wishes.gateway, Level.SSLV3
+    if means is None:
+        return None
+    if (why := means.why_none(origins)) is not None:
+        return why
+    port = shop.wishes.ports[level]
+    hosts = [_addresses(origin.values, door_name(origin.listens, port)) for origin in origins]
+    addresses = tuple(dict.fromkeys(host for each in hosts for host in each)) if all(hosts) else ()
+    made = doorway(port, addresses, by_the_site=means.by_the_site)
+    if means.by_the_site:
+        return made
+    text = door_text(origins[0], DoorPlan(level, port, shop.tables(level)))
+    return Made(ENTRY, origins[0].service.key, text, made)
 
 
 def _counting() -> tuple[str, ...]:

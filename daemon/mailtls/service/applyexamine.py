@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from mailtls.core.doorspan import is_door
 from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
 from mailtls.core.sighting import Sighting, gathered
 from mailtls.edge.doorprobe import Knock
@@ -95,7 +96,7 @@ def examine(directory: Path, meant: Path, words: Path, *, running: bool) -> Exam
     complaints = [f"service {s.key}: {why}" for s in master.effective if (why := service_fault(s, around))]
     ports, visits, listening = {}, [], Listening(basics)
     for service in master.effective:
-        if service.kind not in ("inet", "pass") or service.command not in SERVERS:
+        if not (service.kind in ("inet", "pass") or is_door(service)) or service.command not in SERVERS:
             continue
         knock = _knock(postconf, service, basics, running=running)
         addresses: tuple[Address, ...] = ()

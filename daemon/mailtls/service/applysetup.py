@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from mailtls.core.doorentry import differences
 from mailtls.core.doorspan import PlacedDoor, put_in_door, sweep_doors, take_out_door
 from mailtls.core.level import Level
@@ -31,8 +29,10 @@ from mailtls.service.applycertificate import make_own, remove_own
 from mailtls.service.applychange import Done, carry_out
 from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_doors
 from mailtls.service.applyexamine import Examined
+from mailtls.service.applygateway import remove_key
 from mailtls.service.applyleave import Leaving, settings_of
 from mailtls.service.applyplan import FileChange, Order, Site
+from mailtls.service.setuprecord import Record, insertions_of, read_record
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
 
@@ -56,25 +56,6 @@ class SetupRoom:
     patience_s: float = 120.0
 
 
-class Record(BaseModel):
-    """What was inserted, on the disk."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    configuration: str
-    tables: tuple[str, str]
-    insertions: tuple[tuple[str, str, str, bool], ...]
-    doors: tuple[tuple[str, str], ...] = ()
-    services: tuple[str, ...] = ()
-    levels: tuple[Level, ...] | None = None
-    """The doors that the operator named; None: whatever differs from strict."""
-
-    @property
-    def placed(self) -> tuple[PlacedDoor, ...]:
-        """Give the doors as they were put in."""
-        return tuple(PlacedDoor(*each) for each in self.doors)
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """What setup or unsetup would do: an order, the notes beside it, and what postconf may show differently."""
@@ -86,7 +67,12 @@ class Change:
     @property
     def entries(self) -> frozenset[str]:
         """Name the doors in master.cf that there will be."""
-        return frozenset(door.key for door in self.doors.made) if self.doors is not None else frozenset()
+        return frozenset(door.entry for door in self.doors.around.doors) if self.doors is not None else frozenset()
+
+    @property
+    def has_gateway(self) -> bool:
+        """Tell whether there will be a door of the gateway's."""
+        return Level.SSLV3 in {door.level for door in self.doors.around.doors} if self.doors is not None else False
 
     @property
     def is_nothing(self) -> bool:
@@ -101,33 +87,52 @@ class Change:
 def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
     """Set Postfix up; done twice it changes nothing. Raises RefusedError."""
     change = plan_setup(room)
-    made = _make_ready(room, change)
+    made, renewed = _make_ready(room, change)
     notes = tuple(f"{each} was made, and is empty." for each in made)
     if change.is_nothing:
-        return Done((*notes, *change.notes, NOTHING))
+        return Done((*notes, *change.notes, *_gateway(room, change, renewed=renewed), NOTHING))
     with Leaving(room.view, change.entries, room.patience_s) as leaving:
         done = carry_out(plan_setup(room).order if leaving.is_told else change.order, room.site, observe)
         leaving.is_done = True
-    return Done((*notes, *change.notes, *_others(done, leaving)))
+    return Done((*notes, *change.notes, *_others(done, leaving), *_gateway(room, change, renewed=renewed)))
 
 
-def _make_ready(room: SetupRoom, change: Change) -> list[str]:
-    """Make what Postfix is going to be told of: tables, empty, and a certificate; name the tables."""
+def _gateway(room: SetupRoom, change: Change, *, renewed: bool) -> tuple[str, ...]:
+    """Start the gateway where it has a door, else stop it; what goes wrong is a note: Postfix is as it should be."""
+    means = room.doors.gateway
+    if means is None:
+        return ()
+    if not change.has_gateway:
+        said = means.take_down()
+    else:
+        queue = Path(Postconf(room.site.configuration).values("queue_directory")["queue_directory"])
+        said = means.bring_up(room.doors.ports[Level.SSLV3], queue, renewed=renewed)
+    return (said,) if said is not None else ()
+
+
+def _make_ready(room: SetupRoom, change: Change) -> tuple[list[str], bool]:
+    """Make what Postfix is going to be told of: tables, empty, certificates; name the tables.
+
+    The other answer: the gateway has a new key.
+    """
+    renewed, means = False, room.doors.gateway
     try:
         pairs = (room.tables, *(room.tables.beside(each) for each in _levels(change.doors)))
         made = [name for pair in pairs for name in pair.ensure()]
         room.view.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if change.doors is not None and change.doors.missing is not None:
             make_own(change.doors.missing, change.doors.names)
+        if means is not None and change.doors is not None and change.has_gateway:
+            renewed = means.make_key(room.doors.own, change.doors.names)
     except PostfixError as error:
         raise RefusedError(f"nothing was changed: {error}") from error
     except OSError as error:
         raise RefusedError(f"nothing was changed: {room.view.parent}: {(error.strerror or '').lower()}") from error
-    return made
+    return made, renewed
 
 
 def _levels(doors: Doors | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(door.doorway.level.value for door in doors.made)) if doors is not None else ()
+    return tuple(dict.fromkeys(door.level.value for door in doors.around.doors)) if doors is not None else ()
 
 
 def unsetup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
@@ -138,8 +143,10 @@ def unsetup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) ->
     with Leaving(room.view, frozenset(), room.patience_s) as leaving:
         done = carry_out(plan_unsetup(room).order if leaving.is_told else change.order, room.site, observe)
         leaving.is_done = True
+    said = room.doors.gateway.take_down() if room.doors.gateway is not None else None
+    remove_key(room.doors.own)
     remove_own(room.doors.own)
-    return Done((*change.notes, *_others(done, leaving)))
+    return Done((*change.notes, *_others(done, leaving), *((said,) if said is not None else ())))
 
 
 def _others(done: Done, leaving: Leaving) -> tuple[str, ...]:
@@ -149,7 +156,7 @@ def _others(done: Done, leaving: Leaving) -> tuple[str, ...]:
 
 def drift(room: SetupRoom) -> tuple[str, ...]:
     """Say in clauses how the doors that were made differ from what setup would make now. Raises RefusedError."""
-    record = _record(room)
+    record = read_record(room.record)
     if record is None or not record.doors:
         return ()
     text = _master_bytes(room.site.configuration / "master.cf").decode("utf-8", "surrogateescape")
@@ -177,7 +184,7 @@ def drift(room: SetupRoom) -> tuple[str, ...]:
 def plan_setup(room: SetupRoom) -> Change:
     """Say what setup would change. Raises RefusedError."""
     path = room.site.configuration / "master.cf"
-    old, record = _master_bytes(path), _record(room)
+    old, record = _master_bytes(path), read_record(room.record)
     if record is not None and record.configuration != str(room.site.configuration):
         raise RefusedError(f"mailtls is set up for {record.configuration}; one Postfix at a time: first unsetup there")
     wishes = _wishes(room, record)
@@ -188,7 +195,7 @@ def plan_setup(room: SetupRoom) -> Change:
         text, placed = _with_doors(written.text, doors.made)
     except (ValueError, PostfixError) as error:
         raise RefusedError(f"nothing was changed: {error}") from error
-    known = _insertions(record)
+    known = insertions_of(record)
     meant = tuple(Place(each.service, each.parameter) for each in (*known, *written.insertions))
     view = conduct_text(conduct, room.config_directory, room.tables.kind, doors.around)
     before = record.placed if record is not None else ()
@@ -212,7 +219,7 @@ def _base(text: str, record: Record | None, ours: tuple[str, ...]) -> Written:
     for door in reversed(record.placed if record is not None else ()):
         text, note = take_out_door(text, door)
         notes += [f"{note}."] if note else []
-    known = _insertions(record)
+    known = insertions_of(record)
     base = unwrite(text, known, ours) if known else Written(text, ())
     return Written(base.text, (), (*notes, *base.notes))
 
@@ -248,7 +255,7 @@ def _moved(before: tuple[PlacedDoor, ...], after: tuple[PlacedDoor, ...]) -> fro
 def plan_unsetup(room: SetupRoom) -> Change:
     """Say what unsetup would change. Raises RefusedError."""
     path = room.site.configuration / "master.cf"
-    old, record = _master_bytes(path), _record(room)
+    old, record = _master_bytes(path), read_record(room.record)
     ours = record.tables if record is not None else room.tables.names
     present = old.decode("utf-8", "surrogateescape")
     exact = _base(present, record, ours)
@@ -362,20 +369,6 @@ def _strays(
 
 
 # --- the record --------------------------------------------------------------------------------------------------
-
-
-def _record(room: SetupRoom) -> Record | None:
-    content = content_of(room.record)
-    if content is None:
-        return None
-    try:
-        return Record.model_validate_json(content)
-    except ValidationError:
-        return None  # what it would tell is found by the names of the tables
-
-
-def _insertions(record: Record | None) -> tuple[Insertion, ...]:
-    return tuple(Insertion(*each) for each in record.insertions) if record is not None else ()
 
 
 def _record_bytes(

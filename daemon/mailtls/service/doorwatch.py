@@ -136,9 +136,10 @@ class DoorWatch:
 
 
 def _closed(doorway: Doorway, seen: _Seen) -> str:
+    status = "systemctl status mailtls-gateway" if doorway.level is Level.SSLV3 else "postfix status"
     return (
         f"door {doorway.level} at port {doorway.port} is closed: {seen.why_not or 'it worked only just now'}; its "
-        "peers go to the strict door until it works; see the mail log, and: postfix status"
+        f"peers go to the strict door until it works; see the mail log, and: {status}"
     )
 
 

@@ -187,7 +187,7 @@ class _Session:
     # --- under TLS ---------------------------------------------------------------------------------------------
 
     async def _under_tls(self, clear: ClearStream) -> None:
-        terms = self.settings.terms_of(self.client[0])
+        terms = self.settings.terms_of(self.client[0], self.server[0])
         try:
             secured = TlsStream(self.engine.session(clear.socket, terms.lowest, terms.ciphers))
         except TlsError as error:
