@@ -25,7 +25,7 @@ pytestmark = [
 
 STRICT, LEGACY_RSA, LEGACY = "postfix", "postfix/mailtls-legacy-rsa", "postfix/mailtls-legacy"
 PORTS = {"legacy-rsa": 10125, "legacy": 10225}
-STRANGER = "203.0.113.9"
+STRANGERS = {"IPv4": "203.0.113.9", "IPv6": "2001:db8:78::9"}
 LIVE = re.compile(r"\blive after ([\d.]+) ms\b")
 SITE = """
 table inet site {
@@ -38,10 +38,10 @@ table inet site {
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[DoorWorld, dict[str, str]]]:
-    """The world, and the matrix of handshakes from before `setup`."""
+def shared() -> Iterator[tuple[DoorWorld, dict[str, dict[str, str]]]]:
+    """The world, and the matrix of handshakes from before `setup`, over both families."""
     with network() as net, net.server, DoorWorld(net, setup=None) as world:
-        before = dict(matrix(world.internet, STRANGER))
+        before = {family: dict(matrix(world.internet, address)) for family, address in STRANGERS.items()}
         world.set_up("--self-signed")
         yield world, before
         assert world.keeper.running
@@ -50,7 +50,7 @@ def shared() -> Iterator[tuple[DoorWorld, dict[str, str]]]:
 
 
 @pytest.fixture
-def world(shared: tuple[DoorWorld, dict[str, str]]) -> Iterator[DoorWorld]:
+def world(shared: tuple[DoorWorld, dict[str, dict[str, str]]]) -> Iterator[DoorWorld]:
     """The shared world, this thread in it; pytest shows what its processes said when a test fails."""
     world, _ = shared
     with world.network.server:
@@ -138,16 +138,17 @@ def test_one_more_waiver_is_live_within_milliseconds_that_are_printed(world: Doo
 # --- kept out ----------------------------------------------------------------------------------------------------
 
 
+@FAMILIES
 def test_whoever_has_no_waiver_negotiates_exactly_what_it_did_before_setup(
-    shared: tuple[DoorWorld, dict[str, str]], world: DoorWorld
+    shared: tuple[DoorWorld, dict[str, dict[str, str]]], world: DoorWorld, family: str
 ) -> None:
     """Over every version and suite that OpenSSL still has; doors are there, and others are let in through them."""
     _, before = shared
     for number, level in ((60, "legacy"), (61, "legacy-rsa")):
-        world.allow(peer("IPv4", number), "--level", level)
-    assert matrix(world.internet, STRANGER) == before
-    assert matrix(world.internet, peer("IPv4", 60)) != before, "the comparison could have failed"
-    assert matrix(world.internet, peer("IPv4", 62)) == before
+        world.allow(peer(family, number), "--level", level)
+    assert matrix(world.internet, STRANGERS[family]) == before[family]
+    assert matrix(world.internet, peer(family, 60)) != before[family], "the comparison could have failed"
+    assert matrix(world.internet, peer(family, 62)) == before[family]
 
 
 @FAMILIES
