@@ -67,19 +67,33 @@ install_postfix() { is_installed postfix || install_debian postfix postfix-lmdb;
 # unpack_debian PACKAGE PROGRAM: have one program of a package without installing it, for packages that bring a service
 # of their own; return 1 with the reason in $why_not if that cannot be. Kept for the next run.
 unpack_debian() {
-    local tree
+    local tree program
     command -v "$2" >/dev/null && return 0
     tree=$(cache_directory)/$1-$(debian_name)
-    if [ ! -x "$tree/usr/bin/$2" ]; then
+    program=$(unpacked "$tree" "$2")
+    if [ -z "$program" ]; then
         why_not="no $2: apt-get could not download $1"
         command -v apt-get >/dev/null && am_root && lists_are_fresh >"$scratch/apt.log" 2>&1 || return 1
         mkdir -p "$tree"
         (cd "$tree" && rm -f ./*.deb && apt-get -q download "$1" && dpkg -x ./*.deb . && rm -f ./*.deb) \
             </dev/null >"$scratch/apt.log" 2>&1 || return 1
+        program=$(unpacked "$tree" "$2")
     fi
     why_not="no $2: the package $1 of $(debian_name) does not have it"
-    [ -x "$tree/usr/bin/$2" ] || return 1
-    ln -sf "$tree/usr/bin/$2" "$scratch/$2" && PATH=$scratch:$PATH
+    [ -n "$program" ] || return 1
+    chmod u-s "$program"
+    ln -sf "$program" "$scratch/$2" && PATH=$scratch:$PATH
+}
+
+# unpacked TREE PROGRAM: print where it is, if it is there.
+unpacked() { local path; for path in "$1/usr/bin/$2" "$1/usr/sbin/$2"; do [ ! -x "$path" ] || echo "$path"; done; }
+
+# unpack_exim: Exim's program, for a sending server, and the libraries that nobody else brings. Its package would remove
+# Postfix.
+unpack_exim() {
+    unpack_debian exim4-daemon-light exim4 || return 1
+    # shellcheck disable=SC2046  # one word a package; the second has another name from Debian 13 on
+    install_debian libidn12 $(apt-cache show exim4-daemon-light | grep -o -m 1 'libgnutls-dane0[a-z0-9]*' | head -n 1)
 }
 
 # Once a run.
