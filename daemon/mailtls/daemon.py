@@ -40,6 +40,7 @@ from mailtls.service.changewatch import CONFIGURATION, ChangeWatch
 from mailtls.service.control import Control
 from mailtls.service.desk import Desk
 from mailtls.service.exporter import Exporter
+from mailtls.service.hellolistener import HelloListener
 from mailtls.service.keeperlink import KeeperLink
 from mailtls.service.memory import Memory
 from mailtls.service.metrics import Metrics
@@ -74,7 +75,8 @@ class Daemon:
         self.decider = LiveDecider(will.policy, will.known)
         self.view = StandingView(self.config.places.postfix_view, self.config.section)
         self.memory = Memory(lambda: Store.open(self.config.places.database, now), self._forget)
-        self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
+        self.hellos = HelloListener(self.config.places.hellos, now)
+        self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now, self.hellos)
         self.link = KeeperLink(
             lambda: KeeperSocket(self.config.places.keeper_socket),
             self.decider,
@@ -107,6 +109,7 @@ class Daemon:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self.control.open()
+        self.hellos.open()
         await self.memory.open()
         await self._recall()
         parts = [asyncio.create_task(self._outlive(name, part)) for name, part in self._parts()]
@@ -117,6 +120,7 @@ class Daemon:
         for part in parts:
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
+        self.hellos.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.memory.close(), CLOSE)
 
@@ -125,6 +129,7 @@ class Daemon:
             *((watcher.name, watcher.run) for watcher in self.watchers),
             ("memory", lambda: self.memory.run(lambda: self.link.settled(SETTLE))),
             ("keeper", self.link.run),
+            ("hellos", self.hellos.run),
             ("control", self.control.run),
             ("metrics", self.exporter.run),
             ("clock", self._tick),

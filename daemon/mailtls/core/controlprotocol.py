@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.floor import Fate
+from mailtls.core.helloshown import PeerHello
 from mailtls.core.keeperprotocol import Fault, LiveWaiver, Message, Step
 from mailtls.core.level import Level
 
@@ -102,6 +103,22 @@ class SourceStatus(Message):
     said: str = ""
 
 
+class ObserverStatus(Message):
+    """How mailtls-observer fares, as far as mailtlsd hears of it.
+
+    `hellos`, `matched`: heard since mailtlsd began, and of them matched with a session of the log. `lost`: what the
+    observer could not take or tell since it began; `garbage`: datagrams that were no records. `ports_logged`: the log
+    tells clients' ports (smtpd_client_port_logging), so that every match is exact.
+    """
+
+    running: bool
+    hellos: int
+    matched: int
+    lost: int
+    garbage: int
+    ports_logged: bool
+
+
 class Status(Message):
     """How mailtlsd fares. `keeper`: reachable; `remembers`: the store takes what it is given."""
 
@@ -116,6 +133,7 @@ class Status(Message):
     waivers: dict[Level, int]
     sessions: int
     failures: int
+    observer: ObserverStatus | None = None
     server_fault: str | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -217,6 +235,7 @@ class ExplainedKnownPeer(Message):
     history: tuple[PastStep, ...]
     evidence: tuple[str, ...]
     ruling: PastStep | None = None
+    hello: PeerHello | None = None
     arrival: LastArrival | None = None
     messages: tuple[MessageCount, ...] = ()
 

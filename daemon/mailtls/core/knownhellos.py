@@ -12,12 +12,14 @@ SECURITY: bounded by `ROOM` peers, the quietest leaving first; the store has the
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import UTC, datetime
 
 from mailtls.core.cause import Cause, Outcome
 from mailtls.core.clienthello import KEY_SHARE, ClientHello
-from mailtls.core.doorchoice import Choice, Doors, Way, choose, doors_of
+from mailtls.core.doorchoice import STOCK, Choice, Doors, Way, choose, doors_of
 from mailtls.core.handshake import Negotiated, Refused, predict
 from mailtls.core.hellobook import HeardHello, offer_of
+from mailtls.core.helloshown import PeerHello, shown
 from mailtls.core.level import Level, Need
 from mailtls.core.offer import kept_from_own, need_here
 from mailtls.core.openssl import cause_of_reason
@@ -66,6 +68,15 @@ class KnownHellos:
     def of(self, ip: str) -> HeardHello | None:
         """Give what this peer offered last."""
         return self._heard.get(ip)
+
+    def told(self, ip: str) -> PeerHello | None:
+        """Show what this peer offered last, and what each door would make of it."""
+        heard = self._heard.get(ip)
+        if heard is None:
+            return None
+        fields = shown(heard.hello, choose(heard.hello, self._doors or STOCK))
+        at = datetime.fromtimestamp(heard.at, UTC)
+        return PeerHello(**fields, at=at, alert=heard.alert, doors_known=self._doors is not None)
 
     def _put(self, ip: str, heard: HeardHello) -> None:
         self._heard[ip] = heard

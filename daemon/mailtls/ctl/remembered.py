@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import AskExplain, DayCount, ExplainedKnownPeer, KnownPeer, PastStep
+from mailtls.core.helloshown import PeerHello
 from mailtls.core.level import Level
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.ctl import output
+from mailtls.ctl.hellolines import hello_lines
 from mailtls.ctl.history import step_lines
 from mailtls.ctl.inquiry import ask_daemon, places_of, print_json
-from mailtls.ctl.known import peer_lines
+from mailtls.ctl.known import local, peer_lines
 from mailtls.ctl.narrowest import choose, without_use
 from mailtls.ctl.proof import MEANINGS, proves
 from mailtls.ctl.screen import QUIET, Screen, figure, heading, listing, plural, text
@@ -78,6 +80,7 @@ def _peer(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Screen)
         yield view.render(heading("Sessions"))
         yield view.render(listing((figure(kind.sessions), _kind(kind)) for kind in kinds), indent=2)
     yield from _evidence(explained, view)
+    yield from _hello(explained.hello, view)
     yield from _rulings(explained.ruling, explained.history, view)
     yield from _advice(explained, postfix, view)
 
@@ -114,6 +117,15 @@ def _evidence(explained: ExplainedKnownPeer, view: Screen) -> Iterator[str]:
     yield view.render(heading("What it means"), text(f"{cause}: {meaning.proves}"))
     if meaning.else_:
         yield view.render(text(f"It could also be: {meaning.else_}"))
+
+
+def _hello(hello: PeerHello | None, view: Screen) -> Iterator[str]:
+    if hello is None:
+        return
+    yield view.render(heading(f"What it offered when it was last seen, {local(hello.at)}"))
+    yield from hello_lines(hello, view)
+    if hello.alert is not None:
+        yield view.prose(f"It broke off with alert {hello.alert} (RFC 8446 section 6).", indent=2)
 
 
 def _rulings(ruling: PastStep | None, history: tuple[PastStep, ...], view: Screen) -> Iterator[str]:

@@ -21,11 +21,11 @@ HELLOS = Table(
 )
 
 _OWN = ("at", "hello", "alert")
-_HEARD = insert(HELLOS).values(
-    peer=select(PEERS.c.id).where(PEERS.c.ip == bindparam("ip")).scalar_subquery(),
-    **{name: bindparam(name) for name in _OWN},
+_HEARD = insert(HELLOS).from_select(
+    ["peer", *_OWN],
+    select(PEERS.c.id, *(bindparam(name) for name in _OWN)).where(PEERS.c.ip == bindparam("ip")),
 )
 PUT_HELLO = Bulk(
     _HEARD.on_conflict_do_update(index_elements=[HELLOS.c.peer], set_={name: _HEARD.excluded[name] for name in _OWN})
 )
-"""Put what a peer offers in place of what was known; `ip`: the key of a peer that is stored."""
+"""Put what a peer offers in place of what was known; `ip`: its key. Of a peer that is not stored nothing is kept."""

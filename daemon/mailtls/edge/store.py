@@ -33,14 +33,17 @@ from mailtls.core.controlprotocol import (
     PastStep,
 )
 from mailtls.core.daybook import Daybook, SessionKind, write_daybook
+from mailtls.core.hellobook import HeardHello
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peerkey import key_of
 from mailtls.core.proof import Standing
 from mailtls.edge import storequestion as question
 from mailtls.edge.floorquestion import forecast
+from mailtls.edge.helloschema import PUT_HELLO
 from mailtls.edge.storearrivals import ArrivalTables, last_arrival, messages, see_arrivals, standings
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
 from mailtls.edge.storefile import StoreFile, Work, to_its_end
+from mailtls.edge.storehellos import hello_rows, recalled
 from mailtls.edge.storeretention import Bounds, Retention
 from mailtls.edge.storeschema import (
     DECISIONS,
@@ -121,6 +124,11 @@ class Store:
         rows = await self._file.recall(lambda connection: _conduct_rows(connection, list(keys)))
         return {keys[key]: self._conduct(text) for key, text in rows}
 
+    async def hellos(self, ips: Collection[str]) -> dict[str, HeardHello]:
+        """Recall what these addresses offered last, as far as that is stored."""
+        keys = {key: ip for ip in ips if (key := key_of(ip)) is not None}
+        return await self._file.recall(lambda connection: recalled(connection, keys))
+
     def _conduct(self, text: object) -> Conduct:
         conduct = read_conduct(text) if isinstance(text, str) else None
         if conduct is None:
@@ -137,13 +145,14 @@ class Store:
         now = self._clock()
         book, arrivals = write_daybook(taken.sessions, now), write_arrivals(taken.arrivals)
         see_arrivals(book, arrivals)
-        peers = peer_rows(book, taken.conducts)
+        peers, hellos = peer_rows(book, taken.conducts), hello_rows(taken.hellos)
 
         async def work(connection: AsyncConnection) -> Fresh:
             last = await _last_peer(connection)
             await _put_many(connection, PUT_PEER, peers)
             kinds = await self._put_days(connection, book)
             message_kinds = await self._arrivals.put(connection, arrivals)
+            await _put_many(connection, PUT_HELLO, hellos)
             await _put(connection, insert(DECISIONS), decision_rows(taken.decisions, now))
             await _put(connection, PUT_STEP, step_rows(taken.events))
             await self._put_waivers(connection, taken.waivers)

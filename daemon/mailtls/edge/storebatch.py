@@ -18,6 +18,7 @@ from mailtls.core.conduct import Conduct
 from mailtls.core.conductrecord import write_conduct
 from mailtls.core.daybook import LONGEST_NAME, Daybook, Seen, short
 from mailtls.core.decision import Decision
+from mailtls.core.hellobook import HeardHello
 from mailtls.core.keeperprotocol import Event, LiveWaiver
 from mailtls.core.peerkey import key_of, span_of
 from mailtls.core.peerstate import PeerState, state_of
@@ -42,7 +43,7 @@ class Position:
 
 @dataclass(slots=True)
 class Change:
-    """What is to be remembered. `conducts` by address; `waivers`: all that stand, None: as they were."""
+    """What is to be remembered. `conducts`, `hellos` by address; `waivers`: all that stand, None: as they were."""
 
     sessions: list[Session] = field(default_factory=list)
     conducts: dict[str, Conduct] = field(default_factory=dict)
@@ -51,13 +52,14 @@ class Change:
     waivers: tuple[LiveWaiver, ...] | None = None
     positions: dict[str, Position] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
+    hellos: dict[str, HeardHello] = field(default_factory=dict)
 
     def take(self) -> Change:
         """Take everything out, as a change of its own."""
         taken = Change(self.sessions, self.conducts, self.decisions, self.events, self.waivers, self.positions,
-                       self.arrivals)  # fmt: skip
+                       self.arrivals, self.hellos)  # fmt: skip
         self.sessions, self.conducts, self.decisions, self.events = [], {}, [], []
-        self.waivers, self.positions, self.arrivals = None, {}, []
+        self.waivers, self.positions, self.arrivals, self.hellos = None, {}, [], {}
         return taken
 
     def put_back(self, taken: Change) -> None:
@@ -69,6 +71,7 @@ class Change:
         self.waivers = taken.waivers if self.waivers is None else self.waivers
         self.positions = taken.positions | self.positions
         self.arrivals = taken.arrivals + self.arrivals
+        self.hellos = taken.hellos | self.hellos
 
 
 def peer_rows(book: Daybook, conducts: dict[str, Conduct]) -> list[Row]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mailtls.core.daybook import DAY
 from mailtls.edge.arrivalschema import ARRIVALS, MESSAGES
+from mailtls.edge.helloschema import HELLOS
 from mailtls.edge.storebatch import HEAVIEST
 from mailtls.edge.storefile import StoreFile
 from mailtls.edge.storeschema import DAYS, DECISIONS, PEERS, STEPS, WAIVERS
@@ -128,7 +129,7 @@ class Retention:
 async def _drop_peers(connection: AsyncConnection, peers: Sequence[Any]) -> None:
     ips = select(PEERS.c.ip).where(PEERS.c.id.in_(peers))
     await connection.execute(delete(DECISIONS).where(DECISIONS.c.first.in_(ips), DECISIONS.c.first == DECISIONS.c.last))
-    for table in (DAYS, MESSAGES, ARRIVALS):
+    for table in (DAYS, MESSAGES, ARRIVALS, HELLOS):
         await connection.execute(delete(table).where(table.c.peer.in_(peers)))
     await connection.execute(delete(PEERS).where(PEERS.c.id.in_(peers)))
 

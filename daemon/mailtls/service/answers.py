@@ -79,6 +79,7 @@ class Answers:
             waivers=self._decider.by_level(self._clock()),
             sessions=self._desk.figures.sessions,
             failures=self._desk.figures.failures,
+            observer=self._desk.observer(),
             server_fault=self._desk.figures.server_fault,
             faults=tuple(self._faults()),
         )
@@ -132,6 +133,7 @@ class Answers:
             history=tuple(await store.history(whom=peer.ip, limit=STEPS)),
             evidence=tuple(conduct.evidence) if conduct is not None else (),
             ruling=past_step(standing) if standing is not None else None,
+            hello=self._decider.hellos.told(peer.ip),
         )
 
     async def waivers(self) -> tuple[LiveWaiver, ...]:

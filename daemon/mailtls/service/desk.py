@@ -15,7 +15,7 @@ from time import monotonic
 
 from mailtls.core.action import Action
 from mailtls.core.cause import Door, Outcome
-from mailtls.core.controlprotocol import Happening
+from mailtls.core.controlprotocol import Happening, ObserverStatus
 from mailtls.core.decision import ACTING, Decision, Rule
 from mailtls.core.history import Statement, StatementKind
 from mailtls.core.keeperprotocol import Event, Health, Reply, Step
@@ -25,6 +25,7 @@ from mailtls.core.peer import is_address
 from mailtls.core.serverfault import LASTS
 from mailtls.core.session import Session
 from mailtls.service.announcer import Announcer
+from mailtls.service.hellolistener import HelloListener
 from mailtls.service.keeperlink import KeeperLink, Wish
 from mailtls.service.memory import Memory
 from mailtls.service.metrics import Metrics
@@ -54,8 +55,10 @@ class Desk:
         metrics: Metrics,
         announcer: Announcer,
         clock: Callable[[], datetime],
+        hellos: HelloListener | None = None,
     ) -> None:
         self.decider = decider
+        self._hellos = hellos
         self._memory = memory
         self._metrics = metrics
         self._announcer = announcer
@@ -64,12 +67,19 @@ class Desk:
         self._told: dict[StatementKind, datetime] = {}
         self._doors: dict[Level, bool] = {}
 
+    def observer(self) -> ObserverStatus | None:
+        """How the observer fares; None where it was never heard."""
+        status = self._hellos.status() if self._hellos is not None else None
+        return status if status is not None and (status.running or status.hellos or status.garbage) else None
+
     async def take(self, sessions: Sequence[Session], statements: Iterable[Statement], readable_at: float) -> None:
         """Take in what one batch of lines gave; `readable_at`: monotonic time of its arrival."""
         for statement in statements:
             self._server_says(statement)
         if not sessions:
             return
+        if self._hellos is not None:
+            self._hellos.take()  # what was seen before these lines were written may still be on its way
         await self._memory.recall(self.decider, {session.peer.ip for session in sessions if session.peer is not None})
         now = self._clock()
         for session in sessions:
@@ -83,11 +93,16 @@ class Desk:
             self.figures.failures += 1
         if self._announcer.heard:
             self._announcer.tell(lambda: _happening_of(session, now))
-        decisions = self.decider.take(session, now)
+        heard = self._hellos.match(session) if self._hellos is not None else None
+        decisions = self.decider.take(session, now, heard)
         for decision in decisions:
             self._decided(decision, readable_at)
         ip = session.peer.ip if session.peer is not None and is_address(session.peer.ip) else None
-        self._memory.add_session(session, ip, self.decider.conduct(ip) if ip is not None else None)
+        if ip is None:
+            self._memory.add_session(session, None, None)
+            return
+        news = heard if heard is not None and self.decider.hellos.of(ip) is heard else None
+        self._memory.add_session(session, ip, self.decider.conduct(ip), news)
 
     def _decided(self, decision: Decision, readable_at: float) -> None:
         self._memory.add_decision(decision)

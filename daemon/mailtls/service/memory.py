@@ -17,6 +17,7 @@ from time import monotonic
 
 from mailtls.core.conduct import Conduct
 from mailtls.core.decision import Decision
+from mailtls.core.hellobook import HeardHello
 from mailtls.core.keeperprotocol import Event, LiveWaiver
 from mailtls.core.livedecider import LiveDecider
 from mailtls.core.peer import is_address
@@ -88,7 +89,7 @@ class Memory:
         if not wanted:
             return
         try:
-            conducts = await self.store.conducts(wanted)
+            conducts, hellos = await self.store.conducts(wanted), await self.store.hellos(wanted)
         except StoreError as error:
             decider.forgetful = True
             self._say(str(error))
@@ -96,20 +97,26 @@ class Memory:
         decider.forgetful = False
         for ip, conduct in conducts.items():
             decider.recall(ip, self._change.conducts.get(ip, conduct))
+        for ip, heard in hellos.items():
+            decider.hellos.recall(ip, self._change.hellos.get(ip, heard))
         for ip in wanted:
             if ip not in conducts and ip in self._change.conducts:
                 decider.recall(ip, self._change.conducts[ip])
 
     # --- writing ---------------------------------------------------------------------------------------------
 
-    def add_session(self, session: Session, ip: str | None, conduct: Conduct | None) -> None:
-        """Keep a session for the store, with what is now remembered of its peer."""
+    def add_session(
+        self, session: Session, ip: str | None, conduct: Conduct | None, heard: HeardHello | None = None
+    ) -> None:
+        """Keep a session for the store, with what is now remembered of its peer, and with a hello that is news."""
         if len(self._change.sessions) >= MOST_SESSIONS:
             self.lost += 1
             return
         self._change.sessions.append(session)
         if ip is not None and conduct is not None:
             self._change.conducts[ip] = conduct
+        if ip is not None and heard is not None:
+            self._change.hellos[ip] = heard
         if len(self._change.sessions) >= MANY:
             self._due.set()
 
