@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, PrivateAttr
 
+from mailtls.core import milterentry
 from mailtls.core.doorsettings import DoorSettings
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.observersettings import ObserverSettings
@@ -62,6 +63,15 @@ class MetricsSettings(Table):
     """Address and port; empty: nowhere."""
 
 
+class PolicyServiceSettings(Table):
+    """Where Postfix asks about messages (`mailtlsctl setup --policy-service`)."""
+
+    socket: str = "/var/spool/postfix/mailtls/policy"
+    """Under `root`; in Postfix's queue directory, so that a chrooted smtpd finds it. Made by mailtls-policy.socket."""
+    listen: str = ""
+    """Address and port on loopback, for a Postfix that cannot reach the socket; empty: none."""
+
+
 class UserSettings(Table):
     """Who is who on the keeper's socket: names, or numbers as text."""
 
@@ -83,6 +93,7 @@ class Config(Table):
     gateway: GatewaySettings = GatewaySettings()
     observer: ObserverSettings = ObserverSettings()
     doors: DoorSettings = DoorSettings()
+    policy_service: PolicyServiceSettings = PolicyServiceSettings()
     quiet: Annotated[bool, Field(strict=True)] = False
     """Log only what needs a person."""
     _section: PostfixSettings | None = PrivateAttr(default=None)
@@ -148,6 +159,16 @@ class Places:
     def facts(self) -> Path:
         """The datagram socket that the milter tells its facts to."""
         return self.milter / "facts.sock"
+
+    @property
+    def milter_socket(self) -> Path:
+        """Where Postfix finds the milter, by a path from its queue directory."""
+        return self.under("/var/spool/postfix") / milterentry.SOCKET
+
+    @property
+    def policy_socket(self) -> Path:
+        """Where Postfix asks about messages."""
+        return self.under(self.config.policy_service.socket)
 
     @property
     def hellos(self) -> Path:
