@@ -39,6 +39,7 @@ from mailtls.service.answers import Answers
 from mailtls.service.changewatch import CONFIGURATION, ChangeWatch
 from mailtls.service.control import Control
 from mailtls.service.desk import Desk
+from mailtls.service.dialogue import Dialogue
 from mailtls.service.exporter import Exporter
 from mailtls.service.hellolistener import HelloListener
 from mailtls.service.keeperlink import KeeperLink
@@ -82,12 +83,17 @@ class Daemon:
             self.decider,
             self.desk.event,
             self.desk.answer,
-            self.desk.listed,
+            self._listed,
             self.desk.fares,
         )
         self.desk.link = self.link
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)
         self.answers.policy = will.source
+        self.dialogue = Dialogue(
+            self.config, will.policy, self.decider.live, lambda: self.view.view, self.memory, self.metrics.messages,
+            self.announcer, now, self.answers.faults,
+        )  # fmt: skip
+        self.desk.complete = self.dialogue.facts.complete
         self.changes = ChangeWatch(
             NoticeBoard(self.config.places.under(OF_APPLY)),
             NoticeBoard(self.config.places.run),
@@ -97,6 +103,10 @@ class Daemon:
         self.control = Control(self.config.places.control, self.answers, self.config.users.admins)
         self.exporter = Exporter(self.config.metrics.listen, self.metrics, self.healthy)
         self.look()
+
+    def _listed(self) -> None:
+        self.desk.listed()
+        self.dialogue.snapshots.touch()
 
     async def _forget(self, store: Store) -> int:
         return await store.forget(now(), self.config.store.peers, self.config.store.strangers)
@@ -112,6 +122,7 @@ class Daemon:
         self.hellos.open()
         await self.memory.open()
         await self._recall()
+        await self.dialogue.recall()
         parts = [asyncio.create_task(self._outlive(name, part)) for name, part in self._parts()]
         self.notifier.send("READY=1", f"STATUS={self._line()}")
         LOG.info("mailtlsd %s follows %s", __version__, ", ".join(watcher.name for watcher in self.watchers))
@@ -120,6 +131,7 @@ class Daemon:
         for part in parts:
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
+        self.dialogue.close()
         self.hellos.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.memory.close(), CLOSE)
@@ -131,6 +143,7 @@ class Daemon:
             ("keeper", self.link.run),
             ("hellos", self.hellos.run),
             ("control", self.control.run),
+            *self.dialogue.parts(),
             ("metrics", self.exporter.run),
             ("clock", self._tick),
         ]
@@ -180,6 +193,7 @@ class Daemon:
             self.answers.faults.pop("policy", None)
             self.answers.policy = will.source
             self.decider.obey(will.policy, will.known)
+            self.dialogue.obey(will.policy)
             LOG.info("policy %s is followed from now on", will.source)
         self.look()
         self.notifier.send("READY=1", f"STATUS={self._line()}")
@@ -187,9 +201,9 @@ class Daemon:
     def _read_again(self) -> Will:
         config = read_config(self.config_path)
         will = read_will(str(config.places.policy))
-        fixed = ("root", "log", "metrics", "users")
+        fixed = ("root", "log", "metrics", "users", "policy_service")
         if any(getattr(config, name) != getattr(self.config, name) for name in fixed):
-            LOG.warning("log, metrics, users and root of mailtls.toml take effect with: systemctl restart mailtlsd")
+            LOG.warning("%s of mailtls.toml take effect with: systemctl restart mailtlsd", ", ".join(fixed))
         self.config = config
         return will
 
@@ -199,6 +213,7 @@ class Daemon:
         if not self.view.refresh():
             return
         self.decider.see(self.view.view)
+        self.dialogue.snapshots.touch()
         self.answers.faults.pop("view", None)
         if self.view.fault is not None:
             LOG.error("%s", self.view.fault)

@@ -13,14 +13,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mailtls.core.action import Action
 from mailtls.core.cause import Cause, Door, Outcome, Service
+from mailtls.core.delegation import Malformed
 from mailtls.core.history import StatementKind
 from mailtls.core.level import Level
 from mailtls.core.peer import Peer
 from mailtls.core.session import Session
+from mailtls.core.verdict import Answer, Ground
 from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Metrics
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-# DESIGN.md "Metrics", less those of policy service and packets, which have nothing to measure yet.
+# DESIGN.md "Metrics", and what is told of messages beside it.
 CONTRACT = {
     "mailtls_sessions_total": {"service", "door", "outcome", "tls_version"},
     "mailtls_failures_total": {"service", "door", "cause"},
@@ -35,6 +37,11 @@ CONTRACT = {
     "mailtls_server_fault": {"kind"},
     "mailtls_door_up": {"door"},
     "mailtls_conntrack_ratio": set(),
+    "mailtls_policy_requests_total": {"verdict"},
+    "mailtls_policy_seconds": set(),
+    "mailtls_policy_malformed_total": {"kind"},
+    "mailtls_verdicts_total": {"ground", "answer"},
+    "mailtls_messages_total": {"door", "tls_version"},
 }
 
 
@@ -65,6 +72,10 @@ def busy() -> Metrics:
     metrics.server_fault("tls", on=True)
     metrics.doors({Level.LEGACY: True})
     metrics.conntrack(0.25)
+    metrics.messages.asked("dunno", 0.00002)
+    metrics.messages.malformed(Malformed.EMPTY)
+    metrics.messages.verdict(Ground.DOWNGRADE, Answer.NOTE)
+    metrics.messages.message("strict", "TLSv1.3")
     return metrics
 
 

@@ -271,10 +271,10 @@ class FloorForecast(Message):
 
 
 class Happening(Message):
-    """One line of the live view. `kind`: session, decision, waiver, server, source."""
+    """One line of the live view. `kind`: session, decision, waiver, server, source, verdict."""
 
     at: AwareDatetime
-    kind: Literal["session", "decision", "waiver", "server", "source"]
+    kind: Literal["session", "decision", "waiver", "server", "source", "verdict"]
     ip: str | None = None
     name: str | None = None
     what: str

@@ -80,6 +80,10 @@ class Proofs:
         proven = standing.sessions >= self._needed
         return standing, proven and (before is None or before.version != version or known is BLANK)
 
+    def standing(self, ip: str) -> Standing:
+        """Give how an address stands."""
+        return self._proven.get(ip) or self._others.get(ip) or BLANK
+
     def recall(self, ip: str, standing: Standing) -> None:
         """Take in what is remembered of an address; what is known here already is newer."""
         if ip not in self._proven and ip not in self._others:

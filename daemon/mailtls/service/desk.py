@@ -64,6 +64,8 @@ class Desk:
         self._announcer = announcer
         self._clock = clock
         self.figures = Figures()
+        self.complete: Callable[[Session], Session] = lambda session: session
+        """Fills in what a session negotiated, where the log does not tell (factsdesk)."""
         self._told: dict[StatementKind, datetime] = {}
         self._doors: dict[Level, bool] = {}
 
@@ -82,7 +84,7 @@ class Desk:
             self._hellos.take()  # what was seen before these lines were written may still be on its way
         await self._memory.recall(self.decider, {session.peer.ip for session in sessions if session.peer is not None})
         now = self._clock()
-        for session in sessions:
+        for session in map(self.complete, sessions):
             self._session(session, now, readable_at)
         self._watch_server(now)
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from time import monotonic
 
+from mailtls.core.arrival import Arrival
 from mailtls.core.conduct import Conduct
 from mailtls.core.decision import Decision
 from mailtls.core.hellobook import HeardHello
@@ -137,6 +138,11 @@ class Memory:
         """Keep what is remembered of a peer, without a session of it."""
         self._change.conducts[ip] = conduct
 
+    def add_arrival(self, arrival: Arrival) -> None:
+        """Keep what Postfix told of a message."""
+        if len(self._change.arrivals) < MOST_SESSIONS:
+            self._change.arrivals.append(arrival)
+
     def moved(self) -> None:
         """Some log was read further."""
         self._moved = True
@@ -160,7 +166,7 @@ class Memory:
             if position is not None:
                 change.positions[source] = position
         news = change.sessions or change.decisions or change.events or change.positions or change.conducts
-        if not news and change.waivers is None:
+        if not news and not change.arrivals and change.waivers is None:
             return True
         try:
             await self.store.commit(change)

@@ -4,9 +4,8 @@ Labels are bounded whatever strangers write: every value comes from a fixed list
 `other`. There is no label per peer. Sources are the operator's own files; beyond SOURCES of them they count as `other`.
 
 Counting is an addition in a dictionary, since it is done for each line and session; prometheus_client writes the text
-when it is asked for. Missing until there is something to measure: mailtls_policy_requests_total,
-mailtls_policy_seconds; and while the keeper does not answer: mailtls_door_up, mailtls_conntrack_ratio. At zero from
-the start: what an alarm compares.
+when it is asked for. Missing while the keeper does not answer: mailtls_door_up, mailtls_conntrack_ratio. At zero from
+the start: what an alarm compares. What is told of messages: messagemetrics.py.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from mailtls.core.history import StatementKind
 from mailtls.core.level import Level
 from mailtls.core.peerstate import PeerState
 from mailtls.core.session import Session
+from mailtls.service.messagemetrics import MessageMetrics
 
 OTHER = "other"
 SOURCES = 32
@@ -86,6 +86,7 @@ class Metrics(Collector):
         self._server_faults: dict[str, int] = dict.fromkeys(SERVER_FAULTS, 0)
         self._doors: dict[str, int] = {}
         self._conntrack: float | None = None
+        self.messages = MessageMetrics()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -196,6 +197,7 @@ class Metrics(Collector):
             self._server_faults,
         )
         yield from self._of_the_keeper()
+        yield from self.messages.families()
 
     def _of_the_keeper(self) -> Iterator[Metric]:
         yield _gauges(

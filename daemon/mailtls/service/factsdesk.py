@@ -1,0 +1,178 @@
+"""The desk for facts: what Postfix itself tells of messages, by the policy protocol or the milter, comes here.
+
+Each message counts once, whoever told of it first: an address and a queue id are one message. What a log's session does
+not say, its version and cipher, is filled in from the messages that came in it, so that a session is counted once, by
+the log, and with what was negotiated. docs/decisions/0024 says why there are two books.
+
+Nothing here waits for anybody: the store takes what was told with its next commit.
+
+DIAGNOSTICS: verdicts that are not simply yes are logged, one of a kind for each address within TOLD_AGAIN.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from mailtls.core.arrival import Arrival, arrival_of
+from mailtls.core.cause import Door, Outcome
+from mailtls.core.controlprotocol import Happening
+from mailtls.core.proof import Proofs, Standing
+from mailtls.core.session import Session
+from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.verdict import Answer, Ground, Snapshot, Verdict
+from mailtls.service.announcer import Announcer
+from mailtls.service.memory import Memory
+from mailtls.service.messagemetrics import MessageMetrics
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+LOG = logging.getLogger("mailtls.facts")
+RECENT = 20_000
+"""Messages, peers and alarms that are kept in hand."""
+OF_ONE_PEER = 16
+"""Sessions of a peer that may wait for the log to tell of their end."""
+SESSION_LASTS = timedelta(hours=1)
+"""From a message to the end of its session in the log."""
+TOLD_AGAIN = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class _Negotiated:
+    """What one session of a peer had, as its messages told."""
+
+    at: datetime
+    door: Door
+    port: int | None
+    tls_version: str
+    cipher: str | None
+
+
+class FactsDesk:
+    """Takes facts. `snapshot` gives what verdicts go by now; `changed` is called when something new was proven."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        metrics: MessageMetrics,
+        announcer: Announcer,
+        clock: Callable[[], datetime],
+        snapshot: Callable[[], Snapshot],
+        proofs: Proofs,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._memory = memory
+        self._metrics = metrics
+        self._announcer = announcer
+        self._clock = clock
+        self._snapshot = snapshot
+        self._proofs = proofs
+        self._changed = changed
+        self._messages: OrderedDict[tuple[str, str, Stage], None] = OrderedDict()
+        self._sessions: OrderedDict[str, list[_Negotiated]] = OrderedDict()
+        self._told: OrderedDict[tuple[str, Ground], datetime] = OrderedDict()
+
+    def take(self, facts: SmtpFacts, verdict: Verdict) -> None:
+        """Take in what was told of a message, and what was answered; users that have logged in are no peers."""
+        counted = facts.protocol_state is Stage.DATA
+        if facts.authenticated or not (counted or verdict.answer is not Answer.DUNNO) or self._is_known(facts):
+            return
+        now = self._clock()
+        door = facts.door(self._snapshot().ports)
+        arrival = arrival_of(facts, verdict, door, now, counted=counted)
+        arrival = replace(arrival, standing=self._prove(arrival, door, now))
+        if counted:
+            self._metrics.message(door.value, arrival.kind.tls_version)
+            self._negotiated(arrival, door)
+        if verdict.answer is not Answer.DUNNO:
+            self._alarm(arrival, verdict, now)
+        self._memory.add_arrival(arrival)
+
+    def _is_known(self, facts: SmtpFacts) -> bool:
+        """Tell whether somebody else told of this already. Before a content filter there is no queue id."""
+        name = facts.queue_id or facts.instance
+        if not name:
+            return False
+        key = facts.peer.ip, name, facts.protocol_state
+        if key in self._messages:
+            return True
+        _keep(self._messages, key, None)
+        return False
+
+    def _prove(self, arrival: Arrival, door: Door, now: datetime) -> Standing:
+        ip = arrival.peer.ip
+        unknown = arrival.kind.tls_version is not None and arrival.version is None
+        if door is not Door.STRICT or unknown or not arrival.counted:
+            return self._proofs.standing(ip)
+        standing, news = self._proofs.take(ip, arrival.version, arrival.port, now)
+        if news:
+            self._changed()
+        return standing
+
+    # --- alarms ----------------------------------------------------------------------------------------------
+
+    def _alarm(self, arrival: Arrival, verdict: Verdict, now: datetime) -> None:
+        self._metrics.verdict(verdict.ground, verdict.answer)
+        key = arrival.peer.ip, verdict.ground
+        last = self._told.get(key)
+        if last is not None and now - last < TOLD_AGAIN:
+            return
+        _keep(self._told, key, now)
+        LOG.log(logging.WARNING if verdict.ground is Ground.DOWNGRADE else logging.INFO, "%s", verdict.reason)
+        what, peer = f"{verdict.answer} ({verdict.ground}): {verdict.reason}", arrival.peer
+        self._announcer.tell(lambda: Happening(at=now, kind="verdict", ip=peer.ip, name=peer.name, what=what))
+
+    # --- sessions of the log ---------------------------------------------------------------------------------
+
+    def _negotiated(self, arrival: Arrival, door: Door) -> None:
+        if arrival.kind.tls_version is None:
+            return
+        ip = arrival.peer.ip
+        known = self._sessions.pop(ip, [])
+        known = [each for each in known if each.port is None or each.port != arrival.port][-OF_ONE_PEER + 1 :]
+        known.append(_Negotiated(arrival.at, door, arrival.port, arrival.kind.tls_version, arrival.kind.cipher))
+        _keep(self._sessions, ip, known)
+
+    def complete(self, session: Session) -> Session:
+        """Fill in what a session negotiated, where the log does not tell and a message in it did."""
+        if session.peer is None or session.outcome is not Outcome.TLS_OK:
+            return session
+        waiting = self._sessions.get(session.peer.ip)
+        if not waiting:
+            return session
+        now = self._clock()
+        found = next((each for each in waiting if _is_of(each, session, now)), None)
+        if found is None:
+            return session
+        waiting.remove(found)
+        if not waiting:
+            del self._sessions[session.peer.ip]
+        if session.tls_version is not None:
+            return session
+        return replace(session, tls_version=found.tls_version, cipher=found.cipher)
+
+
+def _is_of(told: _Negotiated, session: Session, now: datetime) -> bool:
+    """Tell whether these messages came in this session.
+
+    Without ports it is the first of its door that fits, and sessions of one peer end in the order in which they came,
+    or nearly so.
+    """
+    if told.door is not session.door or now - told.at > SESSION_LASTS:
+        return False
+    if session.port is not None and told.port is not None:
+        return session.port == told.port
+    at = session.at
+    return at is None or at.tzinfo is None or abs(at - told.at) <= SESSION_LASTS
+
+
+def _keep(room: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+    room[key] = value
+    room.move_to_end(key)
+    if len(room) > RECENT:
+        room.popitem(last=False)
