@@ -1,4 +1,4 @@
-"""The commands of `mailtlsctl` that look at the server itself, as Typer reads them: doctor, export.
+"""The commands of `mailtlsctl` that look at a server, as Typer reads them: doctor, export, probe.
 
 They are registered by `app.py`; what they do is in one file each. Nothing is changed by any of them.
 """
@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from mailtls.core.probetarget import Service
 
 ConfigFile = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another mailtls.toml than usual.")]
 Directory = Annotated[
@@ -74,4 +76,49 @@ def doctor(
     return run(Consultation((*(logs or ()), *(more or ())), as_json, nagios, config, directory))
 
 
-COMMANDS = (doctor,)
+def probe(
+    target: Annotated[str | None, typer.Argument(metavar="HOST[:PORT]", hidden=True)] = None,
+    service: Annotated[
+        Service | None, typer.Option(case_sensitive=False, help="What is spoken there; else the port tells, or smtp.")
+    ] = None,
+    peer: Annotated[
+        str | None, typer.Option("--as", metavar="PEER", help="Send only what this peer is known to offer.")
+    ] = None,
+    delay: Annotated[
+        float, typer.Option(min=0, max=60, metavar="SECONDS", help="Between two connections.")
+    ] = 0.05,
+    patience: Annotated[
+        float, typer.Option("--timeout", min=0.1, max=300, metavar="SECONDS", help="The most for one connection.")
+    ] = 15,
+    most: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="At most N connections.")] = 1000,
+    as_json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Ask a mail server what it offers.
+
+    Versions from SSLv2 to TLS 1.3, cipher suites and their order, certificates, groups, names, tickets, and whether
+    it obeys a command behind STARTTLS; one connection a question. HOST is a name or an address, an IPv6 address in
+    brackets where a port follows; without it this machine is asked. Needs no daemon and no root; --as asks mailtlsd.
+    Exit status 1 where something is weak (the list is in mailtlsctl(1)), or where the server refuses that peer, 3
+    where the server cannot be asked.
+
+    \b
+    Examples:
+      mailtlsctl probe
+      mailtlsctl probe mx.example.com
+      mailtlsctl probe '[2001:db8::1]:465' --service smtps
+      mailtlsctl probe mx.example.com --json | jq '.versions[] | select(.offered)'
+      mailtlsctl probe --as 192.0.2.7
+    """
+    from mailtls.ctl.probe import ProbeWish
+    from mailtls.ctl.probe import probe as run
+
+    wish = ProbeWish(target, service, delay, patience, most, as_json)
+    if peer is None:
+        return run(wish)
+    from mailtls.ctl.probeas import probe_as
+
+    return probe_as(peer, wish, config)
+
+
+COMMANDS = (doctor, probe)

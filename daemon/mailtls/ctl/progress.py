@@ -1,7 +1,7 @@
-"""The progress bar of long logs: on standard error, on a terminal only, and only when it takes a while.
+"""The progress bar of what takes a while, such as long logs: on standard error, on a terminal only.
 
 Nothing is imported or drawn during the first second, so that short logs and pipes pay nothing for it. The bar is
-drawn from the reader's own calls; no thread runs beside it.
+drawn from the caller's own calls; no thread runs beside it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -41,7 +41,7 @@ class ReadingBar:
         self._next = time.monotonic() + PATIENCE
         self.callback: Callable[[int, int], None] | None = self._advance if wanted() else None
 
-    def __enter__(self) -> ReadingBar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -61,7 +61,25 @@ class ReadingBar:
             self._task = self._progress.add_task(self._counted or "reading", completed=done, total=total or None)
             self._progress.start()
         if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total or None, refresh=True)
+            what = self._counted or "reading"
+            self._progress.update(self._task, completed=done, total=total or None, description=what, refresh=True)
+
+
+class AskingBar(ReadingBar):
+    """The same for a server that is asked: which of some steps is reached, and after how many questions."""
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        """Take the steps in their order."""
+        super().__init__("asking")
+        self._steps = list(steps)
+        self._questions = 0
+
+    def told(self, step: str) -> None:
+        """Take the step that the next question belongs to."""
+        self._questions += 1
+        self._counted = f"{step}, question {self._questions}"
+        if self.callback is not None:
+            self.callback(self._steps.index(step), len(self._steps))
 
 
 def _bar(counted: str) -> Progress:

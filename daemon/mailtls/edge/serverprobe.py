@@ -17,6 +17,8 @@ from mailtls.edge.serverasker import ServerAsker
 from mailtls.edge.serverwire import ServerTrouble, Why
 from mailtls.errors import UnreachableError
 
+DELAY_S = 0.05
+MOST = 1000
 LONGEST_S = 900.0
 _STRIKES = 3  # answers in a row that were none
 _BUSY_S = (1.0, 3.0, 10.0)  # how long a busy server is given before it is asked again
@@ -26,8 +28,8 @@ _BUSY_S = (1.0, 3.0, 10.0)  # how long a busy server is given before it is asked
 class Pace:
     """How gently: seconds between two connections, and the most connections."""
 
-    delay_s: float = 0.05
-    most: int = 1000
+    delay_s: float = DELAY_S
+    most: int = MOST
 
 
 class NoStarttls(Exception):  # noqa: N818 - what the server did, not an error of ours
