@@ -269,6 +269,7 @@ async def _pump(
         look(data)
         await write(data)
         heard()
+        await asyncio.sleep(0)  # where bytes are always there nothing above waits, and nobody else would have a turn
 
 
 async def _greeting(postfix: ClearStream) -> bytes:
