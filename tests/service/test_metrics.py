@@ -41,6 +41,7 @@ CONTRACT = {
     "mailtls_policy_seconds": set(),
     "mailtls_policy_malformed_total": {"kind"},
     "mailtls_verdicts_total": {"ground", "answer"},
+    "mailtls_milter_parcels_total": {"kind"},
     "mailtls_messages_total": {"door", "tls_version"},
 }
 

@@ -13,46 +13,14 @@ import socket
 from pathlib import Path
 
 from mailtls.core.hellorecord import LONGEST
-from mailtls.errors import ConfigError
-
-MODE = 0o660
-RECEIVE_BUFFER = 1 << 20  # bytes
+from mailtls.edge.datagramreceiver import DatagramReceiver
 
 
-class HelloReceiver:
+class HelloReceiver(DatagramReceiver):
     """mailtlsd's end, at `path`; what a process before it left there is replaced. Raises ConfigError."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            if path.is_socket():
-                path.unlink()
-            self._socket.bind(os.fspath(path))
-            path.chmod(MODE)
-        except OSError as error:
-            self._socket.close()
-            raise ConfigError(
-                f"{path}: no socket for the observer can be made here: {(error.strerror or str(error)).lower()}; "
-                f"its directory must belong to mailtlsd's user: ls -ld {path.parent}"
-            ) from error
-
-    def fileno(self) -> int:
-        """Give the descriptor."""
-        return self._socket.fileno()
-
-    def receive(self) -> bytes | None:
-        """Give one datagram; None where there is none now. One that is too long comes cut, and is no record."""
-        try:
-            return self._socket.recv(LONGEST + 1)
-        except (BlockingIOError, InterruptedError):
-            return None
-
-    def close(self) -> None:
-        """Receive no more, and take the file away."""
-        self.path.unlink(missing_ok=True)
-        self._socket.close()
+        super().__init__(path, LONGEST, "the observer")
 
 
 class HelloSender:

@@ -1,4 +1,4 @@
-"""The SMTP dialogue in mailtlsd: the policy service, the desk for facts, and the snapshot that verdicts go by."""
+"""The SMTP dialogue in mailtlsd: policy service, the milter's facts, the desk for them, and what verdicts go by."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mailtls.edge.policysockets import PolicySockets
 from mailtls.errors import StoreError
 from mailtls.service.announcer import Announcer
 from mailtls.service.factsdesk import FactsDesk
+from mailtls.service.factsreception import FactsReception
 from mailtls.service.memory import Memory
 from mailtls.service.messagemetrics import MessageMetrics
 from mailtls.service.policyd import PolicyService
@@ -49,6 +50,7 @@ class Dialogue:
         self.facts = FactsDesk(
             memory, metrics, announcer, clock, lambda: self.snapshots.current, self.proofs, self.snapshots.touch
         )
+        self._milter = FactsReception(config.places.facts, self.facts.take, metrics.parcel, faults)
         self._sockets = PolicySockets(config.places.policy_socket, config.policy_service.listen, passed_sockets)
         self._service = PolicyService(
             lambda: self.snapshots.current, self.facts.take, metrics, self._sockets.open, faults
@@ -56,7 +58,7 @@ class Dialogue:
 
     def parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """Give what runs until it is cancelled."""
-        return [("snapshots", self.snapshots.run), ("policy_service", self._service.run)]
+        return [("snapshots", self.snapshots.run), ("policy_service", self._service.run), ("milter", self._milter.run)]
 
     async def recall(self) -> None:
         """Take from the store what was proven, before anybody asks."""

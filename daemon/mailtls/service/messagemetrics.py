@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 
 from mailtls.core.delegation import Malformed
 from mailtls.core.verdict import Answer, Ground
+from mailtls.service.factsreception import KINDS
 
 MALFORMED = "malformed"
 TLS_VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -29,6 +30,7 @@ class MessageMetrics:
         self._malformed: Counter[str] = Counter({kind.value: 0 for kind in Malformed})
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._messages: Counter[tuple[str, str]] = Counter()
+        self._parcels: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
         self._buckets = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
 
@@ -57,6 +59,10 @@ class MessageMetrics:
         known = NO_VERSION if tls_version is None else tls_version if tls_version in TLS_VERSIONS else OTHER
         self._messages[door, known] += 1
 
+    def parcel(self, kind: str, more: int) -> None:
+        """Count datagrams of the milter, by what became of them."""
+        self._parcels[kind] += more
+
     def families(self) -> Iterator[Metric]:
         """Give every family, with its help."""
         requests = CounterMetricFamily(
@@ -72,6 +78,13 @@ class MessageMetrics:
         for kind, count in self._malformed.items():
             malformed.add_metric((kind,), count)
         yield malformed
+        parcels = CounterMetricFamily(
+            "mailtls_milter_parcels", "Messages that the milter told of, by what became of its datagram.",
+            labels=("kind",),
+        )  # fmt: skip
+        for kind, count in self._parcels.items():
+            parcels.add_metric((kind,), count)
+        yield parcels
         yield self._durations()
         yield self._by_two(
             "mailtls_verdicts", "Verdicts on messages that were not simply yes.", ("ground", "answer"), self._verdicts
