@@ -13,6 +13,7 @@ from mailtls.core.doctorfinding import Area, Meaning, Severity
 
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
 _454 = "Postfix announces STARTTLS all the same and answers 454, so that senders wait or send in clear"
+_NONE = "nobody gets TLS: Postfix announces it and answers 454, Dovecot fails every login"
 _421 = "Postfix answers EHLO with 421 and hangs up, for every client; `postfix check` does not notice"
 _DEAD = "every new smtpd process dies, and clients wait a minute for a greeting that does not come"
 
@@ -44,8 +45,8 @@ _POSTFIX: dict[str, tuple[Severity, str]] = {
     "ciphers_security_level": (_W, "A security level in a cipher list switches TLS 1.0 and 1.1 off without saying so."),
     "certificate_none": (_E, f"Without a certificate there is no TLS: {_454}."),
     "certificate_off": (_E, "Only anonymous ciphers are offered, which next to no mail server takes."),
-    "certificate_missing": (_E, f"One bad pair switches TLS off even beside a good one: {_454}."),
-    "certificate_broken": (_E, f"One bad pair switches TLS off even beside a good one: {_454}."),
+    "certificate_missing": (_E, f"One bad pair is enough, even beside a good one, and {_NONE}."),
+    "certificate_broken": (_E, f"One bad pair is enough, even beside a good one, and {_NONE}."),
     "certificate_expired": (_E, "Nothing is logged of it, but senders that check certificates do not send any more."),
     "certificate_expires_soon": (_W, "Renewal should have happened by now; nothing is logged when it ends."),
     "certificate_not_yet": (_E, "Senders that check certificates do not send; the clock may be wrong."),
@@ -58,10 +59,10 @@ _POSTFIX: dict[str, tuple[Severity, str]] = {
     "chain_out_of_order": (_W, "Some TLS libraries do not sort: to them the chain is broken."),
     "chain_files_order": (_E, f"In these files every key stands before its certificate: {_454}."),
     "chain_files_win": (_W, "smtpd_tls_chain_files alone counts; the certificates named beside it are not used."),
-    "key_missing": (_E, f"A certificate without its key is none: {_454}."),
-    "key_broken": (_E, f"A certificate without its key is none: {_454}."),
-    "key_encrypted": (_E, "Postfix waits for a pass phrase that nobody can type, and no client is greeted."),
-    "key_mismatch": (_E, f"The key does not belong to the certificate, mostly after a renewal of one half: {_454}."),
+    "key_missing": (_E, f"A certificate without its key is none, and {_NONE}."),
+    "key_broken": (_E, f"A certificate without its key is none, and {_NONE}."),
+    "key_encrypted": (_E, "The server waits for a pass phrase that nobody can type, and no client is greeted."),
+    "key_mismatch": (_E, f"The key does not belong to the certificate, mostly after a renewal: {_NONE}."),
     "key_short": (_W, "Many libraries refuse RSA keys below 2048 bits."),
     "key_readable": (_W, "Whoever has the key can pretend to be this server."),
     "ca_file_broken": (_E, f"The authorities are needed only to check clients, but without the file: {_454}."),
@@ -93,6 +94,7 @@ _OTHERS: dict[str, tuple[Area, Severity, str]] = {
     "dovecot_tls_fails": (Area.DOVECOT, _E, "A handshake with the running Dovecot failed: nobody logs in by TLS."),
     "dovecot_lmtp_missing": (Area.DOVECOT, _E, "Postfix hands mail to a socket that Dovecot is not told to open."),
     "courier_protocol_invalid": (Area.COURIER, _W, "Courier does not know the name; what it takes then is open."),
+    "courier_protocol_unused": (Area.COURIER, _W, "Debian's Courier is built with GnuTLS and passes this over."),
     "courier_protocol_old": (Area.COURIER, _N, "TLS 1.0 and 1.1 are taken; programs of ten years know TLS 1.2."),
     "openssl_limits": (Area.SYSTEM, _W, "Dovecot, Courier and old Postfix follow it: old clients fail there."),
     "fail2ban_aggressive": (Area.SYSTEM, _W, "A peer whose handshakes fail is banned: its mail does not come in."),

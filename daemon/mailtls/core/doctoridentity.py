@@ -62,6 +62,8 @@ class CertificateRecord:
     starts: datetime
     ends: datetime
     public_key: bytes = b""
+    content: bytes = b""
+    """The certificate itself, DER."""
 
     @property
     def is_self_signed(self) -> bool:

@@ -130,11 +130,12 @@ def _unused(services: list[SmtpdService], version: tuple[int, ...]) -> Iterator[
     """Look at the parameter that no service uses, as main.cf has it."""
     used = {_active(service) for service in services}
     for parameter in (PROTOCOLS, MANDATORY_PROTOCOLS):
-        text = next((s.values.get(parameter, "") for s in services if parameter not in s.own), "")
-        if parameter not in used and (wrong := wrong_words(text, version)):
+        first = next((each for each in services if parameter not in each.own), None)
+        text = first.values.get(parameter, "") if first is not None else ""
+        if first is not None and parameter not in used and (wrong := wrong_words(text, version)):
             said = f"{parameter} = {printable(text, 200)}: Postfix does not know `{printable(wrong[0], 60)}`."
             setting = f"{parameter} = {_right(text, version)}"
-            yield DoctorFinding("protocols_invalid_unused", ("main.cf",), said, setting, EDIT_MAIN)
+            yield DoctorFinding("protocols_invalid_unused", (f"{first.directory}/main.cf",), said, setting, EDIT_MAIN)
 
 
 def _finding(name: str, service: SmtpdService, parameter: str, seen: str, value: str) -> DoctorFinding:

@@ -60,9 +60,14 @@ class SmtpdService:
         """Tell whether clients from outside come here."""
         return self.role in (Role.MX, Role.PEOPLE)
 
+    @property
+    def entry(self) -> str:
+        """Name its entry in master.cf."""
+        return f"{self.directory}/master.cf {self.key}"
+
     def place(self, parameter: str) -> str:
         """Say where a parameter of this service is set."""
-        return f"master.cf {self.key}" if parameter in self.own else f"main.cf (service {self.key})"
+        return self.entry if parameter in self.own else f"{self.directory}/main.cf (service {self.key})"
 
     def line(self, parameter: str, value: str) -> str:
         """Write a setting as it stands where this service takes it from."""

@@ -86,7 +86,7 @@ def _discards(service: SmtpdService) -> Iterator[DoctorFinding]:
         said = f"{service.key} asks {printable(tables, 200)}, which is meant for port 25."
         setting = f"-o {MAPS}="
         yield DoctorFinding(
-            "discard_map_for_people", (f"master.cf {service.key}",), said, setting, "mailtlsctl edit master.cf"
+            "discard_map_for_people", (service.entry,), said, setting, "mailtlsctl edit master.cf"
         )
 
 
@@ -153,7 +153,7 @@ def _tickets(services: list[SmtpdService]) -> Iterator[DoctorFinding]:
         if more:
             said = f"{other.key} shows an {more[0]} certificate, {strict.key} does not, and both give session tickets."
             yield DoctorFinding(
-                "tickets_between_services", (f"master.cf {other.key}",), said, f"-o {OPTIONS}=NO_TICKET",
+                "tickets_between_services", (other.entry,), said, f"-o {OPTIONS}=NO_TICKET",
                 "mailtlsctl edit master.cf",
             )  # fmt: skip
 

@@ -20,6 +20,8 @@ from mailtls.core.serviceconduct import MAPS
 NETWORKED = frozenset({"socketmap", "tcp", "ldap", "mysql", "pgsql", "sqlite", "memcache", "nis"})
 """Types that ask another program; these are not asked by the doctor either."""
 WITHOUT_FILES = frozenset({"inline", "static", "environ", "internal", "fail"})
+_BROKEN = re.compile(r"fatal:|error:|is unavailable|lookup error|unsupported|expecting|duplicate entry")
+"""`duplicate entry`: postmap only warns of it, but to smtpd the whole texthash table is dead (facts 1.5)."""
 _RULE = re.compile(r"skipping this rule|expected format|ignoring|is this a")
 
 
@@ -71,7 +73,7 @@ def table_findings(service: SmtpdService, parameter: str, state: TableState) -> 
 
 def answer_of(status: int, words: tuple[str, ...]) -> Answer:
     """Read what `postmap -q KEY TABLE` said: 0 found, 1 and silence not found, else trouble (postmap(1))."""
-    if any(re.search(r"fatal:|error:|is unavailable|lookup error|unsupported|expecting|duplicate entry", word) for word in words):
+    if any(_BROKEN.search(word) for word in words):
         return Answer.BROKEN
     if status not in (0, 1):
         return Answer.BROKEN

@@ -54,11 +54,11 @@ def warning_findings(warnings: Iterable[str]) -> Iterator[DoctorFinding]:
             yield DoctorFinding("parameter_twice", (found["file"],), said, "", EDIT_MAIN, (shown,))
 
 
-def entry_findings(services: Iterable[Service], programs: Mapping[str, bool]) -> Iterator[DoctorFinding]:
-    """Examine entries of master.cf; `programs`: whether each can be run."""
+def entry_findings(services: Iterable[Service], programs: Mapping[str, bool], place: str) -> Iterator[DoctorFinding]:
+    """Examine entries of master.cf, whose path is `place`; `programs`: whether each can be run."""
     seen: dict[str, Service] = {}
     for service in services:
-        where = (f"master.cf {printable(service.key, 100)}",)
+        where = (f"{place} {printable(service.key, 100)}",)
         if service.key in seen:
             said = f"There are two entries {printable(service.key, 100)}; the last one counts."
             yield DoctorFinding("service_twice", where, said, "", EDIT_MASTER)

@@ -164,6 +164,7 @@ def record_of(block: Block) -> CertificateRecord | None:
     return CertificateRecord(
         printable(subject, 200), printable(issuer, 200), subject, issuer, kind_of(keys[0]),
         int(bits.group(1)) if bits else 0, tuple(name.lower() for name in names), starts, ends, keys[0],
+        block.content,
     )  # fmt: skip
 
 

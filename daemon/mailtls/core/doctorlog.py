@@ -1,0 +1,118 @@
+"""What the log adds: the server's own words and since when, who needs what is offered to everybody, and after what.
+
+The findings themselves are those of `mailtlsctl report` (`core/findings.py`), with `log_` in front of their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailtls.core.cause import Door, Outcome
+from mailtls.core.complaint import Finding
+from mailtls.core.diagnosis import Report
+from mailtls.core.doctorcatalogue import LOG
+from mailtls.core.doctorfinding import DoctorFinding
+from mailtls.core.doctorservice import Role, SmtpdService
+from mailtls.core.doctorsettings import OPTIONS
+from mailtls.core.examination import Diagnosis
+from mailtls.core.findings import ServerFinding
+from mailtls.core.history import History
+from mailtls.core.offering import MANDATORY_PROTOCOLS, OLD, PROTOCOLS, versions_of
+from mailtls.core.printable import printable
+from mailtls.core.trouble import PORT_25
+
+FEW = 0.05
+"""Of all peers with TLS; above that a waiver for each is no answer."""
+NAMED = 10
+BEFORE = timedelta(hours=2)
+"""So long before the first failure a change may lie: idle smtpds go on with what they had (max_use, max_idle)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was changed on this machine. `what`: a clause, such as `postfix was reloaded`."""
+
+    at: datetime
+    what: str
+
+
+def log_findings(
+    report: Report, services: Iterable[SmtpdService], changes: Iterable[Change]
+) -> Iterator[DoctorFinding]:
+    """Give what the log proves against the server."""
+    known = list(changes)
+    for found in report.server:
+        yield _row(found)
+        if (change := _change_before(found, known)) is not None:
+            said = (
+                f"{found.finding} begins on {found.first:%Y-%m-%d %H:%M}; before it, at {change.at:%Y-%m-%d %H:%M}, "
+                f"{change.what}."
+            )
+            yield DoctorFinding("began_after", ("log",), said, "", "mailtlsctl report --since 24h LOG")
+    dropping = [peer for peer in report.peers if peer.diagnosis is Diagnosis.SESSION_TICKETS]
+    if dropping:
+        yield from _tickets(dropping[0].evidence, tuple(peer.ip for peer in dropping), services)
+
+
+def _row(found: ServerFinding) -> DoctorFinding:
+    since = "" if found.first is None else f" Seen {found.count} times since {found.first:%Y-%m-%d %H:%M}."
+    command = "mailtlsctl report LOG" if found.finding is Finding.MANY_BEGAN_TO_FAIL else ""
+    return DoctorFinding(f"{LOG}{found.finding.value}", ("log",), f"{found.detail}{since}", "", command, found.evidence)
+
+
+def _change_before(found: ServerFinding, changes: list[Change]) -> Change | None:
+    """Choose the latest change that lies at most `BEFORE` in front of the first sign."""
+    if found.first is None:
+        return None
+    near = [change for change in changes if found.first - BEFORE <= change.at <= found.first]
+    return max(near, key=lambda change: change.at, default=None)
+
+
+def _tickets(
+    evidence: tuple[str, ...], peers: tuple[str, ...], services: Iterable[SmtpdService]
+) -> Iterator[DoctorFinding]:
+    for service in services:
+        options = service.values.get(OPTIONS, "")
+        if service.role is Role.MX and "NO_TICKET" not in options:
+            said = f"{', '.join(peers[:NAMED])} leave without a word; {service.key} gives session tickets."
+            value = f"{options}, NO_TICKET" if options else "NO_TICKET"
+            yield DoctorFinding(
+                "tickets_microsoft", (service.place(OPTIONS),), said, service.line(OPTIONS, value),
+                service.command(OPTIONS), evidence,
+            )  # fmt: skip
+
+
+def weakening_findings(history: History, services: Iterable[SmtpdService]) -> Iterator[DoctorFinding]:
+    """Name the few peers that use what is offered to everybody: TLS 1.0 and 1.1 at the strict door."""
+    old, all_of_them = _users_of_old_versions(history)
+    if not old or len(old) > max(1.0, FEW * all_of_them):
+        return
+    for service in services:
+        taken = versions_of(service.values)
+        if service.role is not Role.MX or not set(OLD) & set(taken) or "TLSv1.2" not in taken:
+            continue
+        parameter = MANDATORY_PROTOCOLS if service.is_enforced else PROTOCOLS
+        who = "1 peer uses" if len(old) == 1 else f"{len(old)} peers use"
+        said = f"{who} TLS 1.0 or 1.1 at best, of {all_of_them}: {', '.join(sorted(old)[:NAMED])}."
+        evidence = tuple(f"mailtlsctl allow-legacy {ip} --level legacy" for ip in sorted(old)[:NAMED])
+        yield DoctorFinding(
+            "old_versions_for_few", (service.place(parameter),), said, service.line(parameter, ">=TLSv1.2"),
+            "mailtlsctl floor TLSv1.2", evidence,
+        )  # fmt: skip
+
+
+def _users_of_old_versions(history: History) -> tuple[dict[str, str], int]:
+    """Give the addresses whose best version at the strict door is an old one, and how many have TLS at all."""
+    old, counted = {}, 0
+    for ip, peer in history.peers.items():
+        best = {
+            verdict.tls_version
+            for verdict in peer.verdicts
+            if verdict.outcome is Outcome.TLS_OK and verdict.door is Door.STRICT and verdict.service in PORT_25
+        }
+        counted += bool(best)
+        if best and best <= set(OLD):
+            old[printable(ip, 60)] = peer.name or ""
+    return old, counted

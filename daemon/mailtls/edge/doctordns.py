@@ -1,0 +1,97 @@
+"""What the DNS and a policy host say of this mail server's names: MX, TLSA, MTA-STS.
+
+dnspython is optional (Debian: python3-dnspython). Where it is missing, or the DNS does not answer within seconds,
+`NotAskedError` says so, and nothing is concluded.
+
+SECURITY: answers are strangers': counted, cut, and compared; the policy is fetched over HTTPS with the system's
+authorities, at most 64 KB, without following redirections (RFC 8461 3.3).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPSConnection
+from importlib import import_module
+from typing import Any
+
+from mailtls.core.doctorsenders import LONGEST_POLICY, StsPolicy, TlsaRecord, parse_policy
+
+PATIENCE_S = 3.0
+MOST_RECORDS = 50
+MOST_DOMAINS = 5
+
+Ask = Callable[[str, str], tuple[str, ...]]
+"""Asks for the records of a name and a type, as text. Raises NotAskedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who answers: `ask` for records, `fetch` for a domain's policy file, None where there is none."""
+
+    ask: Ask
+    fetch: Callable[[str], str | None]
+
+
+class NotAskedError(Exception):
+    """The DNS was not asked, or did not answer; the text is a clause why."""
+
+
+def resolver() -> Names:
+    """Make what asks this machine's DNS. Raises NotAskedError."""
+    try:
+        dns: Any = import_module("dns.resolver")
+    except ImportError:
+        raise NotAskedError("python3-dnspython is not installed") from None
+    try:
+        asker = dns.Resolver()
+    except dns.dns.exception.DNSException as error:
+        raise NotAskedError(f"this machine asks no DNS ({type(error).__name__})") from error
+    asker.lifetime = PATIENCE_S
+
+    def ask(name: str, kind: str) -> tuple[str, ...]:
+        try:
+            return tuple(record.to_text() for record in list(asker.resolve(name, kind))[:MOST_RECORDS])
+        except (dns.NXDOMAIN, dns.NoAnswer):
+            return ()
+        except dns.dns.exception.DNSException as error:
+            raise NotAskedError(f"the DNS does not answer ({type(error).__name__})") from error
+
+    return Names(ask, _fetch)
+
+
+def tlsa_records(host: str, names: Names) -> tuple[TlsaRecord, ...]:
+    """Give the TLSA records for port 25 of a host. Raises NotAskedError."""
+    found = []
+    for text in names.ask(f"_25._tcp.{host}", "TLSA"):
+        words = text.split(maxsplit=3)
+        with suppress(ValueError):
+            usage, selector, matching = (int(word) for word in words[:3])
+            found.append(TlsaRecord(usage, selector, matching, bytes.fromhex(words[3].replace(" ", ""))))
+    return tuple(found)
+
+
+def policies(host: str, domains: tuple[str, ...], names: Names) -> tuple[StsPolicy, ...]:
+    """Give the MTA-STS policies of the domains that this host is an MX of. Raises NotAskedError."""
+    found = []
+    for domain in domains[:MOST_DOMAINS]:
+        exchangers = {text.split()[-1].rstrip(".").lower() for text in names.ask(domain, "MX")}
+        if host in exchangers and any("v=STSv1" in text for text in names.ask(f"_mta-sts.{domain}", "TXT")):
+            text = names.fetch(domain)
+            found += [parse_policy(domain, text)] if text is not None else []
+    return tuple(found)
+
+
+def _fetch(domain: str) -> str | None:
+    connection = HTTPSConnection(f"mta-sts.{domain}", timeout=PATIENCE_S, context=ssl.create_default_context())
+    try:
+        connection.request("GET", "/.well-known/mta-sts.txt")
+        answer = connection.getresponse()
+        return answer.read(LONGEST_POLICY).decode("ascii", "replace") if answer.status == 200 else None
+    except (OSError, HTTPException, socket.gaierror, ValueError) as error:
+        raise NotAskedError(f"the policy of {domain} cannot be fetched ({type(error).__name__})") from error
+    finally:
+        connection.close()

@@ -1,0 +1,132 @@
+"""What lies under the mail server, as the doctor reads it: OpenSSL, its configuration, fail2ban, packages, Courier.
+
+All are files under one root, and openssl(1).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from configparser import Error, RawConfigParser
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from mailtls.core.doctorlog import Change
+from mailtls.core.doctorsystem import Ban, Jail, OpensslFacts
+from mailtls.edge.openssl import ask
+
+OPENSSL_FILE = "etc/ssl/openssl.cnf"
+FAIL2BAN = "etc/fail2ban"
+BANS = "var/lib/fail2ban/fail2ban.sqlite3"
+PACKAGES = "var/log/dpkg.log"
+COURIER = ("etc/courier/imapd-ssl", "etc/courier/pop3d-ssl", "etc/courier/esmtpd-ssl")
+COURIER_TLS = "usr/bin/couriertls"
+_LACKING = (("SSLv3", ("ciphers", "-s", "-ssl3", "ALL:@SECLEVEL=0")), ("RC4", ("ciphers", "RC4:@SECLEVEL=0")),
+            ("3DES", ("ciphers", "3DES:@SECLEVEL=0")))  # fmt: skip
+_OF_MAIL = ("postfix", "openssl", "libssl", "dovecot", "ca-certificates", "gnutls")
+_TLS13_ONLY = "TLS_"
+LARGEST = 1024 * 1024
+MOST = 5000
+
+
+def read_text(path: Path) -> str | None:
+    """Read a file's text; None where there is none. Raises PermissionError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST).decode("utf-8", "replace")
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+
+
+def openssl_facts() -> OpensslFacts:
+    """Ask which OpenSSL this is, and what it is built without. Raises PostfixError."""
+    version = (ask("version") or "").strip()
+    return OpensslFacts(version, tuple(name for name, question in _LACKING if not _has(question)))
+
+
+def _has(question: tuple[str, ...]) -> bool:
+    said = ask(*question) or ""
+    return any(not name.startswith(_TLS13_ONLY) for name in said.strip().split(":") if name)
+
+
+def courier_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Give Courier's files of TLS settings. Raises PermissionError."""
+    for place in COURIER:
+        text = read_text(root / place)
+        if text is not None:
+            yield root / place, text
+
+
+def courier_uses_gnutls(root: Path) -> bool:
+    """Tell whether Courier's TLS program is linked with GnuTLS."""
+    with suppress(OSError), (root / COURIER_TLS).open("rb") as file:
+        return b"gnutls_" in file.read(LARGEST)
+    return False
+
+
+# --- fail2ban ----------------------------------------------------------------------------------------------------
+
+
+def jails(root: Path) -> tuple[Jail, ...]:
+    """Give the jails that are switched on, as jail.conf and what comes after it say (jail.conf(5))."""
+    parser = RawConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    places: dict[str, str] = {}
+    directory = root / FAIL2BAN
+    for path in (
+        directory / "jail.conf", *sorted(directory.glob("jail.d/*.conf")), directory / "jail.local",
+        *sorted(directory.glob("jail.d/*.local")),
+    ):  # fmt: skip
+        with suppress(OSError, Error):
+            before = {name: dict(parser.items(name)) for name in parser.sections()}
+            parser.read_string(read_text(path) or "", str(path))
+            changed = (name for name in parser.sections() if dict(parser.items(name)) != before.get(name))
+            places.update(dict.fromkeys(changed, str(path)))
+    return tuple(
+        Jail(name, _value(parser, name, "filter"), _value(parser, name, "mode"), places.get(name, str(directory)))
+        for name in parser.sections()
+        if _value(parser, name, "enabled").lower() in ("true", "yes", "on", "1")
+    )
+
+
+def _value(parser: RawConfigParser, section: str, name: str) -> str:
+    return (parser.get(section, name, fallback="") or "").strip()
+
+
+def bans(root: Path, now: datetime) -> tuple[Ban, ...]:
+    """Give who is banned now; nobody where fail2ban keeps no memory. Raises PermissionError."""
+    path = root / BANS
+    if not path.parent.is_dir():
+        return ()
+    with suppress(FileNotFoundError), path.open("rb"):
+        pass
+    found = []
+    with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as memory:
+        for ip, jail, since, length in islice(memory.execute("select ip, jail, timeofban, bantime from bips"), MOST):
+            until = None if length < 0 else datetime.fromtimestamp(since, UTC) + timedelta(seconds=length)
+            if until is None or until > now:
+                found.append(Ban(str(ip), str(jail), until))
+    return tuple(found)
+
+
+# --- changes -----------------------------------------------------------------------------------------------------
+
+
+def package_changes(root: Path) -> Iterator[Change]:
+    """Give when packages of mail and TLS were installed or upgraded, by dpkg's own log; its times are local."""
+    for line in (read_text(root / PACKAGES) or "").splitlines():
+        words = line.split()
+        if len(words) >= 4 and words[2] in ("upgrade", "install") and words[3].startswith(_OF_MAIL):
+            with suppress(ValueError):
+                at = datetime.fromisoformat(f"{words[0]} {words[1]}").astimezone()
+                yield Change(at, f"{words[3].partition(':')[0]} was {words[2]}d".replace("installd", "installed"))
+
+
+def file_changes(paths: Iterable[str]) -> Iterator[Change]:
+    """Give when files were last written: a renewed certificate, an edited main.cf."""
+    for path in paths:
+        with suppress(OSError, ValueError):
+            yield Change(datetime.fromtimestamp(Path(path).stat().st_mtime, UTC), f"{path} was written")
