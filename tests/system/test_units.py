@@ -7,10 +7,10 @@ import time
 import pytest
 from tests.system.machine import Machine
 
-DAEMON, KEEPER = "mailtlsd.service", "mailtls-keeper.service"
+DAEMON, KEEPER, OBSERVER = "mailtlsd.service", "mailtls-keeper.service", "mailtls-observer.service"
 MOST_EXPOSED = {
     DAEMON: 1.5, KEEPER: 3.0, "mailtls-tables.service": 3.0, "mailtls-expire.service": 3.0,
-    "mailtls-gateway.service": 1.0, "mailtls-backend.service": 1.0,
+    "mailtls-gateway.service": 1.0, "mailtls-backend.service": 1.0, "mailtls-observer.service": 1.3,
 }  # fmt: skip
 """As `systemd-analyze security` counts, of 10; the others change Postfix's configuration, and start Postfix's programs."""
 MOST_EXPOSED_OTHERS = 4.0
@@ -77,6 +77,8 @@ def test_everything_belongs_to_whom_it_must(machine: Machine) -> None:
         "/run/mailtls": "mailtls mailtls-admin 2755",
         "/run/mailtls/control.sock": "mailtls mailtls-admin 660",
         "/run/mailtls-keeper": "root root 755",
+        "/run/mailtls-observer": "mailtls mailtls-hellos 2710",
+        "/run/mailtls-observer/hellos.sock": "mailtls mailtls-hellos 660",
         "/run/mailtls-keeper/keeper.sock": "mailtls mailtls-admin 660",
     }
     assert {path: machine.says("stat", "-c", "%U %G %a", path) for path in expected} == expected
@@ -113,6 +115,27 @@ def test_the_keeper_is_root_with_three_capabilities(machine: Machine) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     pid = machine.shows(KEEPER, "MainPID")
     assert machine.says("readlink", f"/proc/{pid}/ns/net") == machine.says("readlink", "/proc/1/ns/net")
+
+
+def test_the_observer_runs_when_it_is_asked_for_and_can_do_nothing_but_see(machine: Machine) -> None:
+    """It is installed, and neither enabled nor started; started, it has given up its one capability."""
+    assert not machine.is_active(OBSERVER)
+    machine.run("systemctl", "start", OBSERVER)
+    try:
+        status = status_of(machine, OBSERVER)
+        assert [status[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")] == ["0" * 16] * 4
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert status["Uid"].split()[0] not in ("0", machine.says("id", "-u", "mailtls"))
+        machine.until(lambda: hears_the_observer(machine), "mailtlsd hears the observer")
+        machine.run("python3", "-c", CLIENT_HELLO)
+        machine.until(lambda: machine.control("status")["mailtlsd"]["observer"]["hellos"] > 0, "a hello is seen")
+    finally:
+        machine.run("systemctl", "stop", OBSERVER)
+
+
+def hears_the_observer(machine: Machine) -> bool:
+    observer = machine.control("status")["mailtlsd"]["observer"]
+    return bool(observer and observer["running"])
 
 
 WRITABLE = {
@@ -162,6 +185,16 @@ def test_both_are_ready_say_how_they_fare_and_stay_up(machine: Machine) -> None:
     assert status["mailtlsd"]["faults"] == []
     assert status["keeper"]["faults"] == []
 
+
+CLIENT_HELLO = """
+import smtplib, ssl
+client = smtplib.SMTP("127.0.0.1", 25)
+try:
+    client.starttls(context=ssl._create_unverified_context())
+except (smtplib.SMTPException, OSError):
+    pass
+client.close()
+"""
 
 SYSLOG = """
 import sys, syslog
