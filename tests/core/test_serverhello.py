@@ -102,8 +102,7 @@ def test_an_alert_is_a_refusal(number: int) -> None:
 
 def test_a_warning_about_the_name_ends_nothing() -> None:
     answer = read(alert(112, level=1) + WHOLE)
-    assert answer.whole
-    assert answer.accepted
+    assert (answer.whole, answer.accepted, answer.warning) == (True, True, 112)
 
 
 def test_a_server_that_hangs_up_refuses() -> None:
@@ -128,6 +127,7 @@ def test_a_server_that_is_silent_does_not() -> None:
         (record(22, server_hello(TLS12, RSA) * 2), "a second ServerHello"),
         (record(22, b"\2\xff\xff\xff"), "a handshake message that claims 16,777,215 bytes"),
         (record(21, b"\2"), "an alert of 1 bytes"),
+        (alert(112, level=1) * 2, "the same warning comes again and again"),
         (b"\x80\x03\x04\0\0", "an SSLv2 SERVER-HELLO that is cut off"),
     ],
 )
@@ -135,7 +135,7 @@ def test_what_is_no_answer_is_said_in_a_clause(data: bytes, clause: str) -> None
     assert read(data).fault == clause
 
 
-@pytest.mark.parametrize("piece", [record(22, b""), record(22, message(11, bytes(60_000))), alert(112, level=1)])
+@pytest.mark.parametrize("piece", [record(22, b""), record(22, message(11, bytes(60_000)))])
 def test_an_answer_without_an_end_is_given_up(piece: bytes) -> None:
     reader = FlightReader()
     reader.feed(record(22, server_hello(TLS12, RSA)))

@@ -149,6 +149,8 @@ class FlightReader:
         if len(body) < 2:
             raise _Nonsense(f"an alert of {len(body)} bytes")
         if body[0] == 1 and body[1] == UNRECOGNIZED_NAME:
+            if self.answer.warning is not None:
+                raise _Nonsense("the same warning comes again and again")
             self.answer = replace(self.answer, warning=body[1])
             return
         self.answer = replace(self.answer, alert=body[1])
@@ -177,7 +179,7 @@ class FlightReader:
         if kind == _SERVER_HELLO:
             if self.answer.accepted:
                 raise _Nonsense("a second ServerHello")
-            self.answer = _server_hello(body)
+            self.answer = replace(_server_hello(body), warning=self.answer.warning)
             if self.answer.version == TLS13:
                 self._end(whole=True)
         elif kind == _CERTIFICATE:
