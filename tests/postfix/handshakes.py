@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .conversation import Handshake, HandshakeFailed
 
@@ -17,7 +20,7 @@ with warnings.catch_warnings():
     from tlslite.constants import AlertDescription, AlertLevel
     from tlslite.errors import TLSError
     from tlslite.handshakesettings import HandshakeSettings
-    from tlslite.messages import Alert
+    from tlslite.messages import Alert, ClientHello
     from tlslite.tlsconnection import TLSConnection
 
 SSLV3 = (3, 0)
@@ -59,7 +62,24 @@ def openssl(
     return shake
 
 
-def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[str, ...]) -> Handshake:
+class OfOldFormat(TLSConnection):  # type: ignore[misc]
+    """A client that greets in the format of SSLv2 and goes on in a later version (RFC 6101 appendix E.1)."""
+
+    def _sendMsg(self, msg: Any, *arguments: Any, **named: Any) -> Iterator[int]:  # noqa: N802 - tlslite-ng's name
+        if not isinstance(msg, ClientHello):
+            yield from super()._sendMsg(msg, *arguments, **named)
+            return
+        specs = b"".join(b"\0" + struct.pack(">H", suite) for suite in msg.cipher_suites)
+        lengths = struct.pack(">HHH", len(specs), 0, len(msg.random))
+        body = b"\1" + bytes(msg.client_version) + lengths + specs + bytes(msg.random)
+        self._handshake_hash.update(bytearray(body))
+        self.sock.send(struct.pack(">H", 0x8000 | len(body)) + body)
+        self.sock.flush()
+
+
+def tlslite(
+    lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[str, ...], kind: type = TLSConnection
+) -> Handshake:
     """Offer a range of versions ((3, 0) is SSLv3) and ciphers by tlslite-ng's names (`rc4`, `3des`, `aes128`)."""
     settings = HandshakeSettings()
     settings.minVersion, settings.maxVersion = lowest, highest
@@ -67,7 +87,7 @@ def tlslite(lowest: tuple[int, int], highest: tuple[int, int], ciphers: tuple[st
     settings.macNames = ["sha", "md5", "aead"]
 
     def shake(wire: socket.socket) -> TLSConnection:
-        connection = TLSConnection(wire)
+        connection = kind(wire)
         try:
             connection.handshakeClientCert(settings=settings)
         except (TLSError, OSError) as error:
