@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 
 import pytest
@@ -188,3 +189,27 @@ def test_the_indexes_agree_with_the_list(story: list[tuple[Step, int, int, bool]
 def test_the_same_events_make_the_same_list() -> None:
     events: list[Event] = [event(n, Step.GRANTED, waiver(f"192.0.2.{n}")) for n in range(1, 5)]
     assert replayed(events).standing == replayed(events).standing
+
+
+NETWORKS = ("192.0.2.7", "192.0.2.8", "192.0.2.0/24", "192.0.2.0/28", "192.0.0.0/16", "198.51.100.0/24", "2001:db8::1",
+            "2001:db8::/32", "192.0.2.0")  # fmt: skip
+
+
+@pytest.mark.parametrize("peer", [*NETWORKS, "192.0.2.9", "0.0.0.0/0", "::/0", "203.0.113.1"])
+def test_what_has_to_do_with_a_peer_holds_it_or_lies_in_it(peer: str) -> None:
+    register = Register()
+    for network in NETWORKS:
+        register.put(waiver(network))
+    asked = ipaddress.ip_network(peer)
+    wanted = {each for each in NETWORKS if ipaddress.ip_network(each).overlaps(asked)}
+    found = [each.network for each in register.about(peer)]
+    assert set(found) == wanted
+    assert len(found) == len(wanted), "each is named once"
+
+
+def test_no_list_is_looked_through_for_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    register = Register()
+    for number in range(1000):
+        register.put(waiver(f"192.0.{number // 256}.{number % 256}"))
+    monkeypatch.setattr(module, "_within", lambda *_: pytest.fail("it was looked through"))
+    assert [each.network for each in register.about("192.0.2.7")] == ["192.0.2.7"]

@@ -54,6 +54,7 @@ from mailtls.core.keeperprotocol import (
 )
 from mailtls.core.level import Level
 from mailtls.core.postfixview import PostfixSettings
+from mailtls.core.register import Register
 from mailtls.core.waiver import Origin
 from mailtls.ctl.whom import read_whom
 
@@ -123,8 +124,13 @@ class Keeper:
                 return self._grant(request)
             case Withdraw():
                 return self._withdraw(request)
-            case ListWaivers():
+            case ListWaivers(about=None):
                 return Reply(waivers=tuple(self.waivers.values()))
+            case ListWaivers():
+                register = Register()
+                for waiver in self.waivers.values():
+                    register.put(waiver)
+                return Reply(waivers=register.about(request.about))
             case Events():
                 return Reply(events=tuple(event for event in self.events if event.number > request.since))
         return Reply(health=self._health())

@@ -19,7 +19,7 @@ from core.test_offer import BOTH, HARD, HARD_ECDSA, LEGACY_RSA_DOOR, STOCK
 from ctl.parties import Odd, World, a_peer, a_waiver, a_world, explained
 from ctl.program import PROGRAM, environment
 from mailtls.core.cause import Cause
-from mailtls.core.keeperprotocol import Grant, Reply
+from mailtls.core.keeperprotocol import Grant, ListWaivers, Reply
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
 
@@ -254,6 +254,8 @@ def test_revoke_of_what_has_no_waiver_names_those_that_have_to_do_with_it(
     assert seen.returncode == 4
     assert f"mailtlsctl revoke {standing}" in seen.stderr
     assert "198.51.100.1" not in seen.stderr
+    assert ListWaivers(about=typed) in world.keeper.requests
+    assert ListWaivers() not in world.keeper.requests, "a list may be long"
 
 
 def test_a_peer_that_another_waiver_covers_is_not_said_to_be_restored(world: World) -> None:

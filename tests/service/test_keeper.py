@@ -11,7 +11,7 @@ import pytest
 from tests.edge.tables import KIND, needs, unchanged
 from tests.service.keeperhouse import PATIENCE_S, KeeperHouse, automatic, grant
 
-from mailtls.core.keeperprotocol import Grant, Renew, Reply, Step, Withdraw
+from mailtls.core.keeperprotocol import Grant, ListWaivers, Renew, Reply, Step, Withdraw
 from mailtls.core.objection import Kind, Requester
 from mailtls.errors import PostfixError, StoreError
 from mailtls.keeper import means_of
@@ -127,6 +127,22 @@ def test_a_network_is_waived_through_the_cidr_table(case: Case) -> None:
     assert case.house.looked_up("192.0.2.16", "192.0.2.31", "192.0.2.32") == {
         "192.0.2.16": "starttls", "192.0.2.31": "starttls",
     }  # fmt: skip
+
+
+def test_one_may_ask_for_what_has_to_do_with_a_peer_alone(case: Case) -> None:
+    for name, network in (("a", "192.0.2.16/28"), ("b", "192.0.2.17"), ("c", "192.0.2.32"), ("d", "2001:db8::17")):
+        case.ask(grant(network, id=name))
+    about = {
+        peer: [waiver.id for waiver in case.keeper.listed(ListWaivers(about=peer)).waivers]
+        for peer in ("192.0.2.17", "192.0.2.0/24", "::ffff:192.0.2.32", "203.0.113.1")
+    }
+    assert about == {
+        "192.0.2.17": ["b", "a"], "192.0.2.0/24": ["a", "b", "c"], "::ffff:192.0.2.32": ["c"], "203.0.113.1": [],
+    }  # fmt: skip
+    assert len(case.keeper.listed(ListWaivers()).waivers) == 4
+    refused = case.keeper.listed(ListWaivers(about="192.0.2.1/24"))
+    assert (refused.ok, refused.waivers) == (False, ())
+    assert "192.0.2.1/24" in (refused.refused or "")
 
 
 def test_what_is_tried_only_is_judged_and_changes_nothing(case: Case) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.core.waivers import NOW, event, persons
 
-from mailtls.core.keeperprotocol import LONGEST_REQUEST, Event, Health, LiveWaiver, Reply, Step
+from mailtls.core.keeperprotocol import LONGEST_REQUEST, Event, Health, ListWaivers, Reply, Step
 from mailtls.core.objection import Kind, Requester
 from mailtls.service import reception as module
 from mailtls.service.reception import Reception
@@ -35,8 +35,8 @@ class FakeKeeper:
         self.asked.append((requester, request))
         return Reply(live=True, waiver=persons())
 
-    def standing(self) -> tuple[LiveWaiver, ...]:
-        return (persons(),)
+    def listed(self, ask: ListWaivers) -> Reply:
+        return Reply(waivers=(persons(),) if ask.about is None else ())
 
     def events(self, since: int, limit: int) -> tuple[Event, ...]:
         return tuple(each for each in self.log if each.number > since)[:limit]
@@ -120,9 +120,11 @@ def test_each_request_is_answered_in_its_order_on_its_connection(tmp_path: Path)
     async def work() -> None:
         async with served(tmp_path / "s") as place:
             client = await place.connect()
-            for request in ({"op": "list"}, {"op": "status"}, GRANT, {"op": "events"}):
+            asked = {"op": "list"}, {"op": "list", "about": "192.0.2.9"}, {"op": "status"}, GRANT, {"op": "events"}
+            for request in asked:
                 await client.send(request)
             assert (await client.hear()).waivers == (persons(),)
+            assert (await client.hear()).waivers == ()
             assert (await client.hear()).health is not None
             assert (await client.hear()).live
             assert (await client.hear()).events == ()

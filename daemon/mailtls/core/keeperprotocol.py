@@ -108,9 +108,10 @@ class Withdraw(Message):
 
 
 class ListWaivers(Message):
-    """Ask for all that stands."""
+    """Ask for all that stands; `about`: only what holds this address or network, or lies in it."""
 
     op: Literal["list"] = "list"
+    about: Annotated[str, Field(max_length=64)] | None = None
 
 
 class Events(Message):

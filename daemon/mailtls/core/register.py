@@ -149,6 +149,14 @@ class Register:
         found = (text for text, network in self._networks.items() if _within(ip, network))
         return next((self.of(text)[0] for text in found), None)
 
+    def about(self, peer: str) -> tuple[LiveWaiver, ...]:
+        """Give the waivers that hold this address or network, itself included, and those within it."""
+        asked = ipaddress.ip_network(peer)
+        around = [text for text, network in self._networks.items() if text != peer and network.overlaps(asked)]
+        single = asked.prefixlen == asked.max_prefixlen  # nothing lies within it, so that nothing is looked through
+        within = () if single else (text for text in self._peers if "/" not in text and _within(text, asked))
+        return tuple(waiver for text in (peer, *around, *within) for waiver in self.of(text))
+
     def revoked_by_person(self, ip: str) -> str | None:
         """Give the revoked address or network that holds this address."""
         if ip in self.revoked:

@@ -41,7 +41,8 @@ def revoke(peer: str, *, reason: str | None, as_json: bool, config: str | None) 
 
 def _told(whom: Whom, reply: Reply, places: Places) -> Iterator[str]:
     view = Screen()
-    others = [waiver for waiver in _others(whom, places) if _holds(waiver.network, str(whom.network))]
+    ours = ipaddress.ip_network(str(whom.network))
+    others = [each for each in _others(whom, places) if ipaddress.ip_network(each.network).prefixlen < ours.prefixlen]
     if not others:
         level = f" It was let in at level {reply.waiver.level}." if reply.waiver is not None else ""
         yield spell(f"{whom.network} is restored to what everybody gets {live_after(reply)}.{level}", view)
@@ -62,17 +63,9 @@ def _how_to_end(waiver: LiveWaiver) -> str:
 
 
 def _others(whom: Whom, places: Places) -> list[LiveWaiver]:
+    """Give the waivers that hold the peer, or lie in it; its own aside."""
     try:
-        standing = ask_keeper(places, ListWaivers()).waivers
+        found = ask_keeper(places, ListWaivers(about=whom.network)).waivers
     except MailtlsError:
         return []  # what was asked for is answered already; this only helps
-    ours = str(whom.network)
-    others = (waiver for waiver in standing if waiver.network != ours)
-    return [each for each in others if _holds(each.network, ours) or _holds(ours, each.network)][:SHOWN]
-
-
-def _holds(wider: str, narrower: str) -> bool:
-    """Tell whether an address or network holds another."""
-    outer, inner = ipaddress.ip_network(wider), ipaddress.ip_network(narrower)
-    bounds = int(outer[0]), int(inner[0]), int(inner[-1]), int(outer[-1])
-    return outer.version == inner.version and bounds == tuple(sorted(bounds))
+    return [waiver for waiver in found if waiver.network != whom.network][:SHOWN]

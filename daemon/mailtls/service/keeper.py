@@ -24,7 +24,7 @@ from time import monotonic
 from typing import assert_never
 
 from mailtls.core import mandate
-from mailtls.core.keeperprotocol import Event, Grant, Health, LiveWaiver, Renew, Reply, Step, Withdraw
+from mailtls.core.keeperprotocol import Event, Grant, Health, ListWaivers, LiveWaiver, Renew, Reply, Step, Withdraw
 from mailtls.core.knownlegacy import NOBODY
 from mailtls.core.level import Level
 from mailtls.core.listedpeers import listed_changes, not_served
@@ -104,7 +104,16 @@ class Keeper:
 
     def standing(self) -> tuple[LiveWaiver, ...]:
         """Give every waiver that stands; entries of the file first."""
-        return tuple(sorted(self.register.standing.values(), key=lambda waiver: not is_from_file(waiver)))
+        return _file_first(self.register.standing.values())
+
+    def listed(self, ask: ListWaivers) -> Reply:
+        """Answer with every waiver that stands, or with those that have to do with one peer."""
+        if ask.about is None:
+            return Reply(waivers=self.standing())
+        peer = mandate.canonical_network(ask.about)
+        if isinstance(peer, Refusal):
+            return _refused(peer.sentence)
+        return Reply(waivers=_file_first(self.register.about(peer)))
 
     def events(self, since: int, limit: int) -> tuple[Event, ...]:
         """Give what happened after this event and is on the disk, the oldest first."""
@@ -363,6 +372,10 @@ class Keeper:
             live = bool(job.peers) and brought.unproved.isdisjoint(job.peers)
             spent = (monotonic() - job.arrived) * 1000
             job.outcome = job.outcome.model_copy(update={"live": live, "milliseconds": spent if live else None})
+
+
+def _file_first(waivers: Iterable[LiveWaiver]) -> tuple[LiveWaiver, ...]:
+    return tuple(sorted(waivers, key=lambda waiver: not is_from_file(waiver)))
 
 
 def _refused(sentence: str) -> Reply:

@@ -115,7 +115,7 @@ class Reception:
     async def _reply(self, requester: Requester, asked: Asked) -> Reply:
         match asked:
             case ListWaivers():
-                return Reply(waivers=self._keeper.standing())
+                return self._keeper.listed(asked)
             case Events():
                 return Reply(events=self._keeper.events(asked.since, asked.limit))
             case KeeperStatus():
