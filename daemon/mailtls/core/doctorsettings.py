@@ -98,9 +98,14 @@ def _certificates(service: SmtpdService) -> Iterator[DoctorFinding]:
     elif not chains_of(values):
         said = f"{service.key} speaks TLS, and no certificate is named."
         yield _finding("certificate_none", service, CHAIN_FILES, "/etc/postfix/key-and-chain.pem", said)
-    elif values.get(CHAIN_FILES) and (other := [n for n in (CERTIFICATE, EC_CERTIFICATE) if values.get(n)]):
+    elif CHAIN_FILES not in service.own and values.get(CHAIN_FILES) and (other := _named_beside(service)):
         said = f"{service.key} has both {CHAIN_FILES} and {' and '.join(other)}."
         yield _finding("chain_files_win", service, other[0], "", said)
+
+
+def _named_beside(service: SmtpdService) -> list[str]:
+    """Name the certificates beside chain files; an entry that sets chain files of its own means to."""
+    return [name for name in (CERTIFICATE, EC_CERTIFICATE) if service.values.get(name)]
 
 
 def _files(service: SmtpdService, facts: SettingFacts) -> Iterator[DoctorFinding]:

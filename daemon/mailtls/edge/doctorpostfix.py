@@ -74,7 +74,7 @@ def read_instance(directory: Path) -> Instance:
     return Instance(
         directory, version_of(basics.get("mail_version", "")), reading, basics, master,
         tuple(_smtpds(postconf, master)), postconf.values(*names) if names else {},
-        postconf.builtin(*asked) if asked else {}, _programs(master, Path(basics["daemon_directory"])),
+        postconf.builtin(*asked, followed=True) if asked else {}, _programs(master, Path(basics["daemon_directory"])),
     )  # fmt: skip
 
 

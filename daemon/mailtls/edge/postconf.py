@@ -56,9 +56,9 @@ class Postconf:
         """Give one value as it is written, or the built-in one."""
         return self._run("-h", name)[0].strip()
 
-    def builtin(self, *names: str) -> dict[str, str]:
-        """Give the values that Postfix was built with."""
-        return _pairs(self._run("-d", *names)[0])
+    def builtin(self, *names: str, followed: bool = False) -> dict[str, str]:
+        """Give the values that Postfix was built with; `followed`: with every `$name` in them."""
+        return _pairs(self._run("-dx" if followed else "-d", *names)[0])
 
     def table_types(self) -> frozenset[str]:
         """Name the types of tables that this Postfix can read."""
