@@ -67,7 +67,11 @@ def sslv2_server_hello(kinds: tuple[int, ...]) -> bytes:
 
 @dataclass
 class ServerWorld:
-    """What the server takes; `mute`: versions to which it says nothing; `longest`: more suites than it stands."""
+    """What the server takes.
+
+    `mute`: versions to which it says nothing; `longest`: more suites than it stands; `broken`: suites that it chooses,
+    and then breaks off; `rude`: it hangs up where others send an alert.
+    """
 
     versions: dict[int, tuple[int, ...]]
     kinds: tuple[KeyType, ...] = (KeyType.ECDSA, KeyType.RSA)
@@ -80,6 +84,8 @@ class ServerWorld:
     mute: tuple[int, ...] = ()
     longest: int | None = None
     obeys: bool = False
+    broken: tuple[int, ...] = ()
+    rude: bool = False
     asked: list[Ask | Shake] = field(default_factory=list)
 
     def answer(self, question: Ask | Shake) -> ServerAnswer | Shaken:
@@ -99,13 +105,13 @@ class ServerWorld:
             return b""
         version = self.version_for(hello)
         if version is None:
-            return alert(70)
+            return b"" if self.rude else alert(70)
         if self.refuses_names and hello.server_name not in (None, *self.by_name):
             return alert(112)
         for suite in self.in_order(self.versions[version], hello.ciphers):
             if (flight := self.chosen(version, suite, hello)) is not None:
-                return flight
-        return alert(40)
+                return b"" if suite in self.broken else flight
+        return b"" if self.rude else alert(40)
 
     def version_for(self, hello: ClientHello) -> int | None:
         offered = [each for each in self.versions if each in (hello.versions or ())] if hello.versions else [

@@ -75,6 +75,23 @@ def test_a_server_that_minds_long_hellos_is_asked_in_lots() -> None:
     assert set(probed.found(TLS12).suites) == set(suites_of(TLS12)[::5])
 
 
+@pytest.mark.parametrize("own_order", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_suites_that_a_server_chooses_and_cannot_do_hide_no_others(place: int, own_order: bool) -> None:
+    good = (0xC02B, 0xC02F, 0xC030, 0x002F)
+    both = (*good[:place], 0x009E, 0x0033, *good[place:])
+    probed = probe(ServerWorld({TLS12: both}, broken=(0x009E, 0x0033), rude=True, own_order=own_order))
+    assert probed.offered == [TLS12]
+    found = probed.found(TLS12).suites
+    assert (tuple(found) if own_order else set(found)) == (good if own_order else set(good))
+
+
+def test_a_server_that_hangs_up_instead_of_an_alert_is_asked_a_little_more() -> None:
+    polite, rude = ServerWorld(MODERN), ServerWorld(MODERN, rude=True)
+    assert probe(rude).found(TLS12).suites == probe(polite).found(TLS12).suites
+    assert len(rude.asked) < len(polite.asked) + 30
+
+
 def test_ssl_2_is_found_with_its_suites() -> None:
     probed = probe(ServerWorld(OLD, sslv2=(0x0700C0, 0x020080)))
     assert probed.found(SSLV2).offered

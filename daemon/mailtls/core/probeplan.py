@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from mailtls.core.ciphersuite import BY_NUMBER, Authentication, KeyExchange
 from mailtls.core.clienthello import EXTENDED_MASTER_SECRET, SESSION_TICKET, ClientHello
-from mailtls.core.handshake import PROTOCOL_VERSION
+from mailtls.core.handshake import HANDSHAKE_FAILURE, PROTOCOL_VERSION
 from mailtls.core.hellowriter import RENEGOTIATION_INFO
 from mailtls.core.probed import Naming, Order, Probed, Shown
 from mailtls.core.probequestion import (
@@ -50,6 +50,7 @@ STEPS = (
 """The steps in their order, as `Ask.step` names them."""
 _CERTIFICATES, _GROUPS, _NAMES, _HANDSHAKES = STEPS[-4:]
 _LOT = 40  # suites to a server that minds long lists
+_INSUFFICIENT = 71  # insufficient_security
 
 
 def probe_plan(probed: Probed, server_name: str | None, *, starttls: bool) -> Asking[None]:
@@ -93,33 +94,75 @@ def _version(probed: Probed, version: int, name: str | None) -> Asking[None]:
     found, step = probed.found(version), name_of(version)
     whole, few = suites_of(version), few_suites_of(version)
     lots, with_key = [whole], False
-    answer = yield from _ask(step, hello_of(version, whole, name))
-    if not answer.accepted and answer.alert != PROTOCOL_VERSION:  # else the long hello may be what it minds
+    answer = first = yield from _ask(step, hello_of(version, whole, name))
+    if not _plain(first):  # the long hello may be what it minds, or that no key came along
         with_key = version == TLS13
-        shorter = yield from _ask(step, hello_of(version, few, name, with_key=with_key))
-        if shorter.accepted:
-            answer, rest = shorter, whole[len(few) :]
-            lots = [few, *(rest[at : at + _LOT] for at in range(0, len(rest), _LOT))]
-    if answer.version == version and answer.cipher in lots[0]:
-        found.offered = True
-        for lot in lots:
-            yield from _drain(probed, version, name, lot, with_key)
-        yield from _order(probed, version, name, with_key)
-    else:
-        found.said = _refusal(answer)
+        answer = yield from _ask(step, hello_of(version, few, name, with_key=with_key))
+        rest = whole[len(few) :]
+        lots = [few, *(rest[at : at + _LOT] for at in range(0, len(rest), _LOT))]
+    if not _plain(answer) and not answer.fault and version != TLS13:  # or what it chooses does not work
+        lots = _by_class(whole)
+        for lot in (exchanged(few, KeyExchange.ECDHE), exchanged(few, KeyExchange.RSA)):
+            if lot and not answer.accepted:
+                answer = yield from _ask(step, hello_of(version, lot, name))
+    if answer.version != version or answer.cipher not in whole:
+        found.said = _refusal(first)
         found.offered = None if answer.fault and version > SSLV3 else False
+        return
+    found.offered = True
+    in_parts = len(lots) > 1
+    for lot in lots:
+        in_parts = (yield from _drain(probed, version, name, lot, with_key)) or in_parts
+    yield from _order(probed, version, name, with_key)
+    if in_parts and found.order is Order.SERVER:
+        found.suites, known = [], tuple(found.suites)
+        yield from _exhaust(probed, version, name, known, with_key)
+        found.suites += [number for number in known if number not in found.suites]
 
 
-def _drain(probed: Probed, version: int, name: str | None, lot: tuple[int, ...], with_key: bool) -> Asking[None]:
-    """Offer a lot of suites, and again without what was chosen, until nothing is."""
+def _plain(answer: ServerAnswer) -> bool:
+    """Tell whether an answer leaves nothing open: a choice, or a refusal that names version or suites as its reason."""
+    return answer.accepted or answer.alert in (PROTOCOL_VERSION, HANDSHAKE_FAILURE, _INSUFFICIENT)
+
+
+def _drain(probed: Probed, version: int, name: str | None, lot: tuple[int, ...], with_key: bool) -> Asking[bool]:
+    """Learn which suites of a lot are taken; tell whether that was only to be learned in parts.
+
+    A server may choose a suite that does not work there, as Dovecot 2.3 does with Diffie-Hellman and no parameters for
+    it: it then breaks off, and the suites of other kinds have to be asked for without that one.
+    """
+    last = yield from _exhaust(probed, version, name, lot, with_key)
+    left = tuple(number for number in lot if number not in probed.found(version).suites)
+    parts = _by_class(left)
+    if last is None or _plain(last) or last.fault or len(parts) < 2:
+        return False
+    for part in parts:
+        yield from _exhaust(probed, version, name, part, with_key)
+    return True
+
+
+def _exhaust(
+    probed: Probed, version: int, name: str | None, lot: tuple[int, ...], with_key: bool
+) -> Asking[ServerAnswer | None]:
+    """Offer suites, and again without what was chosen, until nothing is; give the refusal, None: nothing was left."""
     found, left = probed.found(version), list(lot)
     while left:
         answer = yield from _ask(name_of(version), hello_of(version, tuple(left), name, with_key=with_key))
         if answer.version != version or answer.cipher not in left:
-            return
+            return answer
         found.suites.append(answer.cipher)
         left.remove(answer.cipher)
         _note(probed, answer)
+    return None
+
+
+def _by_class(numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Divide suites by key exchange and authentication."""
+    classes: dict[tuple[KeyExchange, Authentication], list[int]] = {}
+    for number in numbers:
+        suite = BY_NUMBER[number]
+        classes.setdefault((suite.key_exchange, suite.authentication), []).append(number)
+    return [tuple(part) for part in classes.values()]
 
 
 def _order(probed: Probed, version: int, name: str | None, with_key: bool) -> Asking[None]:
@@ -253,16 +296,19 @@ def _naming(probed: Probed, name: str | None) -> Asking[None]:
 
 def _handshakes(probed: Probed, name: str | None, starttls: bool) -> Asking[None]:
     """Do what only a whole handshake shows: tickets of TLS 1.3, its certificate, and a command behind STARTTLS."""
-    if probed.takes_newest:
-        shaken = yield from _shake(Shake(_HANDSHAKES, TLS13, name))
-        if shaken.ticket is not None:
-            probed.tickets[TLS13] = shaken.ticket
-        if shaken.certificate:
-            _place_certificate(probed, shaken.certificate)
-    if starttls and any(version >= TLS10 for version in probed.offered):
-        shaken = yield from _shake(Shake(_HANDSHAKES, None, name, injects=True))
-        probed.obeyed = shaken.obeyed
+    if not any(version >= TLS10 for version in probed.offered):
+        return
+    newest = TLS13 if probed.takes_newest else None
+    shaken = yield from _shake(Shake(_HANDSHAKES, newest, name))
+    if newest is not None and shaken.ticket is not None:
+        probed.tickets[TLS13] = shaken.ticket
+    if newest is not None and shaken.certificate:
+        _place_certificate(probed, shaken.certificate)
+    if starttls and not shaken.version:
         probed.injection = shaken.fault
+    elif starttls:
+        again = yield from _shake(Shake(_HANDSHAKES, newest, name, injects=True))
+        probed.obeyed, probed.injection = again.obeyed, again.fault
 
 
 def _place_certificate(probed: Probed, certificate: bytes) -> None:

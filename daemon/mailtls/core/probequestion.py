@@ -70,7 +70,8 @@ class Ask:
 class Shake:
     """Complete a handshake with this machine's TLS library. `version`: the only one, or None: any.
 
-    `server_name`: to ask for, or None; `injects`: send a command behind STARTTLS, before the handshake.
+    `server_name`: to ask for, or None; `injects`: send a command behind STARTTLS, before the handshake, to a server
+    with which a handshake without that succeeds.
     """
 
     step: str

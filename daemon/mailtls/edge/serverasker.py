@@ -28,7 +28,6 @@ _VERSIONS = {
     TLS12: ssl.TLSVersion.TLSv1_2,
     TLS13: ssl.TLSVersion.TLSv1_3,
 }
-_REFUSES_MORE = "refuses a command behind STARTTLS"
 
 
 class ServerAsker:
@@ -64,13 +63,16 @@ class ServerAsker:
                 self._begin(wire, inject=wanted.injects)
             except ServerTrouble as trouble:
                 if wanted.injects and trouble.why in (Why.NO_STARTTLS, Why.SILENT):
-                    return Shaken(obeyed=False, fault=f"it {_REFUSES_MORE}: {trouble}")
+                    return Shaken(obeyed=False, fault=f"it is refused: {trouble}")
                 raise
             try:
                 secured = wire.secure(_context(wanted.version), wanted.server_name)
             except (OSError, ValueError) as error:
                 why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-                return Shaken(fault=f"the handshake fails: {str(why).replace('_', ' ').lower()}")
+                words = str(why).replace("_", " ").lower()
+                if wanted.injects:
+                    return Shaken(obeyed=False, fault=f"it is answered with no handshake: {words}")
+                return Shaken(fault=f"the handshake fails: {words}")
             return self._within(wire, secured, wanted)
 
     def _within(self, wire: ServerWire, secured: ssl.SSLSocket, wanted: Shake) -> Shaken:

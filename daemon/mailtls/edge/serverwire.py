@@ -145,7 +145,7 @@ def _smtp(wire: ServerWire, inject: bool) -> None:
         raise ServerTrouble(Why.NO_STARTTLS, f"STARTTLS is not offered, only: {listed}")
     wire.send(b"STARTTLS\r\nNOOP\r\n" if inject else b"STARTTLS\r\n")
     answer = smtp_reply(wire)[0]
-    _must(answer.startswith("220"), "STARTTLS", answer, inject)
+    _must(answer.startswith("220"), "STARTTLS", answer)
 
 
 def _imap(wire: ServerWire, inject: bool) -> None:
@@ -163,7 +163,7 @@ def _imap(wire: ServerWire, inject: bool) -> None:
         raise ServerTrouble(Why.NO_STARTTLS, f"STARTTLS is not offered, only:{printable(offered, longest=_SHOWN)}")
     wire.send(b"a2 STARTTLS\r\na3 NOOP\r\n" if inject else b"a2 STARTTLS\r\n")
     answer = wire.line()
-    _must(answer.upper().startswith("A2 OK"), "STARTTLS", answer, inject)
+    _must(answer.upper().startswith("A2 OK"), "STARTTLS", answer)
 
 
 def _pop3(wire: ServerWire, inject: bool) -> None:
@@ -172,13 +172,12 @@ def _pop3(wire: ServerWire, inject: bool) -> None:
         raise ServerTrouble(Why.SILENT, f"the greeting is '{greeting}'")
     wire.send(b"STLS\r\nNOOP\r\n" if inject else b"STLS\r\n")
     answer = wire.line()
-    _must(answer.startswith("+OK"), "STLS", answer, inject)
+    _must(answer.startswith("+OK"), "STLS", answer)
 
 
-def _must(said_yes: bool, command: str, answer: str, inject: bool) -> None:
+def _must(said_yes: bool, command: str, answer: str) -> None:
     if not said_yes:
-        with_more = " with a command behind it" if inject else ""
-        raise ServerTrouble(Why.NO_STARTTLS, f"{command}{with_more} is answered with '{answer}'")
+        raise ServerTrouble(Why.NO_STARTTLS, f"{command} is answered with '{answer}'")
 
 
 _DIALOGUES = {
