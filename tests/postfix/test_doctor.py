@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 from pathlib import Path
 
 import pytest
 
 from mailtls.core.doctorcatalogue import CATALOGUE
 from mailtls.core.doctorfinding import Severity
+from mailtls.core.pem import parse_pem
 from mailtls.edge import doctorfiles
 
+from .doctor_dovecot_rows import DOVECOT, DOVECOT_ROWS, NEIGHBOUR_ROWS, OLD_NAMES, TLSA, version
 from .doctor_pki import Pki, make_pki
 from .doctor_rows import ROWS, SOUND_ROWS
 from .doctor_site import Row, examined, spelled
@@ -34,6 +38,54 @@ def test_exactly_what_is_wrong_is_found(row: Row, tmp_path: Path, pki: Pki) -> N
     assert all(each.seen and each.where for each in found)
     words = spelled(found)
     assert all(word in words for word in row.says), words
+
+
+needs_dovecot = pytest.mark.skipif(version() is None, reason="no Dovecot: apt install dovecot-core dovecot-imapd")
+
+
+@needs_dovecot
+@pytest.mark.parametrize("row", (*DOVECOT_ROWS, *OLD_NAMES), ids=lambda row: row.name)
+def test_exactly_what_is_wrong_with_dovecot_is_found(row: Row, tmp_path: Path, pki: Pki) -> None:
+    if row.name == "dovecot: sound, with Postfix and rspamd":
+        (tmp_path / "queue/private").mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as there:
+            there.bind(str(tmp_path / "queue/private/dovecot-lmtp"))
+    test_exactly_what_is_wrong_is_found(row, tmp_path, pki)
+
+
+@pytest.mark.parametrize("row", NEIGHBOUR_ROWS, ids=lambda row: row.name)
+def test_exactly_what_is_wrong_beside_them_is_found(row: Row, tmp_path: Path, pki: Pki) -> None:
+    test_exactly_what_is_wrong_is_found(row, tmp_path, pki)
+
+
+def test_records_that_fit_every_certificate_are_no_finding(tmp_path: Path, pki: Pki) -> None:
+    published = tuple(
+        f"3 1 1 {hashlib.sha256(record.public_key).hexdigest()}"
+        for name in ("rsa", "ecdsa")
+        for record in doctorfiles.records(list(parse_pem((pki.directory / f"{name}.crt").read_text())))
+    )
+    fitting = Row("dane: they fit", dns={TLSA: published})
+    assert not examined(fitting, tmp_path, pki).findings
+    half = Row("dane: only one fits", dns={TLSA: published[:1]})
+    assert [each.id for each in examined(half, tmp_path, pki).findings] == ["dane_mismatch"]
+
+
+def test_what_cannot_be_asked_is_said(tmp_path: Path, pki: Pki) -> None:
+    checkup = examined(Row("no DNS"), tmp_path, pki)
+    assert [each.why for each in checkup.unseen] == ["there is no DNS here"]
+
+
+def test_the_certificates_of_a_host_name_in_dovecot_are_looked_at(tmp_path: Path, pki: Pki) -> None:
+    if version() is None or version() >= (2, 4):  # type: ignore[operator]
+        pytest.skip("needs Dovecot 2.3")
+    text = (
+        "protocols = imap\nssl_cert = <{pki}/rsa.pem\nssl_key = <{pki}/rsa.key\nlocal_name imap.example.test {\n"
+        "  ssl_cert = <{pki}/other.pem\n  ssl_key = <{pki}/rsa.key\n}\n"
+    )
+    found = examined(Row("local_name", files={DOVECOT: text}), tmp_path, pki).findings
+    assert [(each.id, each.where[0].partition(", ")[2]) for each in found] == [
+        ("key_mismatch", "local_name imap.example.test")
+    ]
 
 
 def test_sound_configurations_have_no_error_and_no_warning() -> None:
