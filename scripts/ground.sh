@@ -151,6 +151,16 @@ make_venv() {
     export PATH=$scratch/venv/bin:$kept/bin:$PATH
 }
 
+# link_milter VENV: let it import pymilter, which is bound to Debian's libmilter and has no wheel: that of the Debian
+# package python3-milter, where it was made for this Python.
+link_milter() {
+    local found
+    ! "$1/bin/python" -c 'import milter' 2>/dev/null || return 0
+    for found in /usr/lib/python3/dist-packages/{milter.*.so,Milter}; do
+        [ ! -e "$found" ] || ln -s "$found" "$(packages_of "$1")/"
+    done
+}
+
 packages_of() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 # requirements [EXTRA]: print what pyproject.toml asks for, one requirement a line.

@@ -11,6 +11,7 @@ DAEMON, KEEPER, OBSERVER = "mailtlsd.service", "mailtls-keeper.service", "mailtl
 MOST_EXPOSED = {
     DAEMON: 1.5, KEEPER: 3.0, "mailtls-tables.service": 3.0, "mailtls-expire.service": 3.0,
     "mailtls-gateway.service": 1.0, "mailtls-backend.service": 1.0, "mailtls-observer.service": 1.3,
+    "mailtls-milter.service": 1.0,
 }  # fmt: skip
 """As `systemd-analyze security` counts, of 10; the others change Postfix's configuration, and start Postfix's programs."""
 MOST_EXPOSED_OTHERS = 4.0
