@@ -58,6 +58,7 @@ HEADS = {
     "Kubernetes, no inner stamp": (f"{NANO} stdout F ", NANO, ""),
     "kubectl --prefix": (f"[pod/mail-0/postfix] {BSD} mail ", BSD, "mail"),
     "kubectl --prefix --timestamps": (f"[pod/mail-0/postfix] {NANO} {BSD} mail ", BSD, "mail"),
+    "a host that the poster took out": (f"{BSD} [servername] ", BSD, "[servername]"),
     "no stamp, no host": ("", "", ""),
     "no stamp": ("mail ", "", "mail"),
     "blanks in front": (f"    {BSD} mail ", BSD, "mail"),

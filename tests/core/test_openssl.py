@@ -21,6 +21,7 @@ ERRORS = [
     ("142090C1:SSL routines:tls_early_post_process_client_hello:no shared cipher:x.c:1:", 0x0C1, "no shared cipher", NO_CIPHER),
     ("0A0000C1:SSL routines::no shared cipher:../ssl/statem/statem_srvr.c:2220:", 0x0C1, "no shared cipher", NO_CIPHER),
     ("140760FC:SSL routines:SSL23_GET_CLIENT_HELLO:unknown protocol:s23_srvr.c:640:", 0x0FC, "unknown protocol", Cause.NOT_TLS_OR_TOO_OLD),
+    ("150760FC:SSL routines:SSL23_GET_CLIENT_HELLO:unknown protocol:s23_srvr.c:640:", 0x0FC, "unknown protocol", Cause.NOT_TLS_OR_TOO_OLD),
     ("1417D0FC:SSL routines:tls_process_client_hello:unknown protocol:x.c:1:", 0x0FC, "unknown protocol", TOO_OLD),
     ("142090FC:SSL routines:tls_early_post_process_client_hello:unknown protocol:x.c:1:", 0x0FC, "unknown protocol", TOO_OLD),
     ("0A0000FC:SSL routines::unknown protocol:../ssl/statem/statem_srvr.c:1633:", 0x0FC, "unknown protocol", TOO_OLD),

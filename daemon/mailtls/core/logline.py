@@ -44,10 +44,11 @@ _HEAD = re.compile(
     rb"(?:[ \t]{1,16}(.{1,400}))?"
 )
 # `host tag[pid]: `, `tag[pid]: `, `host tag pid msgid sd ` (RFC 5424), `[tag] `; BusyBox's syslogd writes facility and
-# severity behind the host, rsyslog templates of containers the severity in its place
+# severity behind the host, rsyslog templates of containers the severity in its place; `[host]` was taken out
 _TAG = rb"([^\s:\[\]|]{1,120})(?:\[(\d{1,10})\])?:(?:[ \t]|$)"
 _HOST_AND_TAG = re.compile(
-    rb"([^\s\[\]]{0,254}[^\s\[\]:]) {1,8}(?:\d{1,9} |(?:mail|daemon|user|local\d)\.[a-z]{3,7} )?" + _TAG
+    rb"([^\s\[\]]{0,254}[^\s\[\]:]|\[[\w.-]{1,60}\](?= (?:\S{1,60}\[\d|postfix|dovecot: ))) {1,8}"
+    rb"(?:\d{1,9} |(?:mail|daemon|user|local\d)\.[a-z]{3,7} )?" + _TAG
 )
 # What nearly every line is: rsyslog's two forms, one host, one tag with a pid. The other patterns read it alike, in ten
 # times as long; a host that begins with a letter and has no colon cannot be a second stamp.

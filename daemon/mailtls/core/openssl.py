@@ -16,7 +16,7 @@ from mailtls.core.cause import Cause
 
 _SSL_LIBRARY = 20  # ERR_LIB_SSL
 _UNKNOWN_PROTOCOL = 0x0FC
-_SSL23_UNKNOWN_PROTOCOL = 0x140760FC
+_SSL23_UNKNOWN_PROTOCOL = 0x0760FC  # function and reason: SSL23_GET_CLIENT_HELLO
 # Libraries that complain about files and settings of the server, not about what a peer sent.
 _FILE_LIBRARIES = frozenset(
     {
@@ -148,10 +148,10 @@ def parse_error(text: str) -> LibraryError | None:
     except ValueError:
         return None
     number = None
-    if code >> 24 == _SSL_LIBRARY:
-        number = code & 0xFFF
-    elif code >> 23 == _SSL_LIBRARY:
+    if code >> 23 == _SSL_LIBRARY:
         number = code & 0x7FFFFF
+    elif code >> 24 == _SSL_LIBRARY or parts[2] == "SSL routines":  # seen: 15 where the library's number stands
+        number = code & 0xFFF
     reason = parts[4].partition("+")[0].removesuffix(", error")
     return LibraryError(number, reason.strip(), code, parts[2])
 
@@ -165,7 +165,8 @@ def cause_of(error: LibraryError) -> Cause:
     """
     number = error.number
     if number == _UNKNOWN_PROTOCOL:
-        return Cause.NOT_TLS_OR_TOO_OLD if error.code == _SSL23_UNKNOWN_PROTOCOL else Cause.PEER_TOO_OLD
+        old = error.code & 0xFFFFFF == _SSL23_UNKNOWN_PROTOCOL
+        return Cause.NOT_TLS_OR_TOO_OLD if old else Cause.PEER_TOO_OLD
     if number is not None:
         if error.is_alert:
             return _ALERT_CAUSES.get(number, Cause.PEER_ALERT_OTHER)
