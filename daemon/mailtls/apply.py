@@ -62,7 +62,7 @@ def _run(asked: argparse.Namespace) -> int:
     which = Asked(asked.config, asked.config_dir, getattr(asked, "json", False))
     match asked.command:
         case "setup":
-            doors = DoorOptions(asked.doors, asked.self_signed, asked.now)
+            doors = DoorOptions(asked.doors, asked.self_signed, asked.now, asked.policy_service)
             return setup.setup(asked.service, which, doors, dry_run=asked.dry_run)
         case "unsetup":
             return setup.unsetup(which, dry_run=asked.dry_run, now=asked.now)
@@ -132,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--dry-run", action="store_true", help="print what would change, as a diff")
         command.add_argument("--now", action="store_true", help="cut the sessions at doors that go")
     commands.choices["setup"].add_argument("--doors", metavar="LEVELS", help="legacy-rsa, legacy, both, or none")
+    commands.choices["setup"].add_argument(
+        "--policy-service", action=argparse.BooleanOptionalAction, help="let Postfix ask mailtlsd about messages"
+    )
     commands.choices["setup"].add_argument("--self-signed", action="store_true", help="make the doors' certificate")
     commands.choices["setup"].add_argument(
         "--service", action="append", default=[], metavar="NAME", help="the service that takes mail, if not port 25"

@@ -17,9 +17,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mailtls.core.cause import Door
 from mailtls.core.configfile import WHITE
 from mailtls.core.doorcertificate import DoorCertificate, certificate_options
 from mailtls.core.endpoint import parse_endpoint
+from mailtls.core.hook import CLASS as ASKING
+from mailtls.core.hook import DOOR_STAGES, NO_HOOKS, Hooks, door_hooks
 from mailtls.core.level import Level
 from mailtls.core.mastercf import MasterCf, Option, Service, parse_master_cf
 from mailtls.core.offering import (
@@ -51,7 +54,7 @@ MEDIUM_LIST = "tls_medium_cipherlist"
 RESTRICTIONS = tuple(
     f"smtpd_{stage}_restrictions" for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
 )
-WRITTEN = (CLASSES, CLIENT_RESTRICTIONS, KEYWORDS, SSL_OPTIONS)
+WRITTEN = (CLASSES, CLIENT_RESTRICTIONS, KEYWORDS, SSL_OPTIONS, *DOOR_STAGES)
 """The parameters whose values are copied as they are written."""
 ASKED = (DELAY_REJECT, SASL, SNI_MAPS, CURVES, CURVE_GRADE, *RESTRICTIONS, CLASSES, KEYWORDS, MAPS)
 """The parameters whose effective values decide what is written."""
@@ -89,6 +92,7 @@ class DoorPlan:
     port: int
     tables: tuple[str, str]
     certificate: DoorCertificate | None = None
+    hooks: Hooks = NO_HOOKS
 
 
 def door_name(listens: str, port: int) -> str:
@@ -109,14 +113,20 @@ def door_options(origin: Origin, plan: DoorPlan) -> dict[str, str]:
             "syslog_name": f"{origin.instance}/{BEHIND_GATEWAY}",
             **_trusting_nobody(origin),
             **_BEHIND_GATEWAY_OPTIONS,
-            **_second_lock(origin, plan.tables),
+            **_asking(origin, plan, _second_lock(origin, plan.tables)),
         }
     return {
         "syslog_name": f"{origin.instance}/mailtls-{plan.level}",
         **_trusting_nobody(origin),
         **_tls(origin, plan),
-        **_second_lock(origin, plan.tables),
+        **_asking(origin, plan, _second_lock(origin, plan.tables)),
     }
+
+
+def _asking(origin: Origin, plan: DoorPlan, lock: dict[str, str]) -> dict[str, str]:
+    """Let the door ask the policy service as well, where the port-25 service does."""
+    hooks = door_hooks(plan.hooks, Door(plan.level.value), origin.written)
+    return {**lock, CLASSES: _joined(lock[CLASSES], ASKING), **hooks} if hooks else lock
 
 
 def _trusting_nobody(origin: Origin) -> dict[str, str]:

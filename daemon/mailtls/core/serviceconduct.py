@@ -64,11 +64,13 @@ def level_of(values: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else `setup` found and made: the strict offering, the networks that get no door, and the doors."""
+    """What else `setup` found and made: the strict offering, the networks that get no door, the doors, and who asks."""
 
     strict: Offering | None = None
     own_networks: tuple[str, ...] = ()
     doors: tuple[Doorway, ...] = ()
+    policy_service: bool = False
+    milter: bool = False
 
 
 def conduct_text(
@@ -83,6 +85,8 @@ def conduct_text(
         "discard_maps": list(conduct.discard_maps),
         "security_level": conduct.security_level,
         "own_networks": list(around.own_networks),
+        "policy_service": around.policy_service,
+        "milter": around.milter,
     }
     tables = [] if around.strict is None else [_table("[strict]", _offering_values(around.strict))]
     for door in around.doors:
@@ -97,7 +101,7 @@ def conduct_text(
 def view_text(view: PostfixSettings) -> str:
     """Write the file anew from what was read of it."""
     conduct = ServiceConduct(view.discard_keywords, view.discard_maps, view.security_level)
-    around = Surroundings(view.strict, view.own_networks, view.doors)
+    around = Surroundings(view.strict, view.own_networks, view.doors, view.policy_service, view.milter)
     return conduct_text(conduct, view.config_directory, view.table_type, around)
 
 

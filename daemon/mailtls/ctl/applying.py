@@ -26,6 +26,7 @@ from mailtls.edge.reloadpace import LEAST_S
 from mailtls.errors import ConfigError, PostfixError, RefusedError
 from mailtls.service.applydoors import DOORS, DoorWishes
 from mailtls.service.applygateway import GatewayMeans
+from mailtls.service.applyhooks import HookWishes
 from mailtls.service.applyplan import NAMES, Site
 from mailtls.service.applysetup import SetupRoom
 
@@ -82,14 +83,16 @@ def site_of(config: str | None, directory: str | None) -> Site:
 
 @dataclass(frozen=True, slots=True)
 class DoorOptions:
-    """What the commands say of doors.
+    """What the commands say of doors, and of who is asked about messages.
 
     `levels`: those that are wanted, separated by commas, or `none`; None: as before. `now`: cut who is there.
+    `policy_service`: whether Postfix shall ask mailtlsd; None: as before.
     """
 
     levels: str | None = None
     self_signed: bool = False
     now: bool = False
+    policy_service: bool | None = None
 
     def wishes(self, places: Places) -> DoorWishes:
         """Read them. Raises ConfigError."""
@@ -130,6 +133,7 @@ def room_of(
     return SetupRoom(
         site, tables, places.postfix_view, record, named, tuple(services), doors.wishes(places),
         0.0 if doors.now else LEAVING_S,
+        HookWishes(doors.policy_service, places.policy_socket, places.config.policy_service.listen),
     )  # fmt: skip
 
 

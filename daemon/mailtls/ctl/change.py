@@ -38,6 +38,10 @@ Doors = Annotated[
 SelfSigned = Annotated[
     bool, typer.Option("--self-signed", help="Make an RSA certificate for the doors that nobody vouches for.")
 ]
+PolicyService = Annotated[
+    bool | None,
+    typer.Option("--policy-service/--no-policy-service", help="Let Postfix ask mailtlsd of messages; else as before."),
+]
 Now = Annotated[bool, typer.Option("--now", help="Cut the sessions at doors that go; else they are waited for.")]
 
 
@@ -45,6 +49,7 @@ def setup(
     service: Service = None,
     doors: Doors = None,
     self_signed: SelfSigned = False,
+    policy_service: PolicyService = None,
     now: Now = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -61,19 +66,23 @@ def setup(
     the ECDSA one (legacy-rsa), or also as low as TLS 1.0 (legacy). It is made where it takes more than the service
     itself.
 
+    With --policy-service Postfix asks mailtlsd about each message at DATA and at its end, at doors also about each
+    recipient. Where mailtlsd does not answer, Postfix goes on as if it had not asked.
+
     \b
     Examples:
       mailtlsctl setup --dry-run
       mailtlsctl setup
       mailtlsctl setup --doors legacy-rsa
       mailtlsctl setup --doors none
+      mailtlsctl setup --policy-service
       mailtlsctl setup --config-dir /etc/postfix-mx
       mailtlsctl setup --service 192.0.2.1:smtp
     """
     from mailtls.ctl.applying import Asked, DoorOptions
     from mailtls.ctl.setup import setup as run
 
-    wanted = DoorOptions(doors, self_signed, now)
+    wanted = DoorOptions(doors, self_signed, now, policy_service)
     return run(service or (), Asked(config, directory, as_json), wanted, dry_run=dry_run)
 
 

@@ -16,6 +16,7 @@ from mailtls.core import doorentry, offering
 from mailtls.core.doorcertificate import CERTIFICATE_FILES, DoorCertificate, chains_of
 from mailtls.core.doorentry import DoorPlan, Origin, door_name, door_options, door_text
 from mailtls.core.doorset import DOOR_LEVELS
+from mailtls.core.hook import NO_HOOKS, Hooks
 from mailtls.core.level import Level
 from mailtls.core.mastercf import Service
 from mailtls.core.postfixview import Doorway, Offering
@@ -80,6 +81,7 @@ class Workshop:
     postconf: Postconf
     tables: Callable[[Level], tuple[str, str]]
     wishes: DoorWishes
+    hooks: Hooks = NO_HOOKS
 
 
 def plan_doors(shop: Workshop, servers: tuple[tuple[Service, Service], ...]) -> Doors:
@@ -153,7 +155,7 @@ def _made(shop: Workshop, origin: Origin, strict: Offering, level: Level, chosen
     if level is Level.LEGACY_RSA and chosen.certificate is None:
         return "there is no RSA certificate for it"
     port = shop.wishes.ports[level]
-    plan = DoorPlan(level, port, shop.tables(level), chosen.certificate)
+    plan = DoorPlan(level, port, shop.tables(level), chosen.certificate, shop.hooks)
     options = {name: value for name, value in door_options(origin, plan).items() if name in _counting()}
     values = shop.postconf.values(*_counting(), overrides={**_plain(origin.service), **options})
     offers = _offering(values, chosen.missing)
@@ -180,7 +182,7 @@ def _behind_the_gateway(shop: Workshop, origins: tuple[Origin, ...]) -> Made | D
     made = doorway(port, addresses, by_the_site=means.by_the_site)
     if means.by_the_site:
         return made
-    text = door_text(origins[0], DoorPlan(level, port, shop.tables(level)))
+    text = door_text(origins[0], DoorPlan(level, port, shop.tables(level), None, shop.hooks))
     return Made(ENTRY, origins[0].service.key, text, made)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import unified_diff
 from pathlib import Path
 
 from mailtls.core.sighting import COMPARED, Rehearsal, Sighting, changes, gathered, unasked
@@ -51,6 +52,13 @@ class FileChange:
     path: Path
     old: bytes | None
     new: bytes | None
+
+    def diff(self) -> str:
+        """Give what would change, as a unified diff."""
+        old, new = ((each or b"").decode("utf-8", "replace").splitlines(keepends=True) for each in (self.old, self.new))
+        names = str(self.path) if self.old is not None else "/dev/null", str(self.path)
+        lines = unified_diff(old, new, *names)
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import unified_diff
 from pathlib import Path
 
 from mailtls.core.doorentry import differences
 from mailtls.core.doorspan import PlacedDoor, put_in_door, sweep_doors, take_out_door
+from mailtls.core.hook import Hooks
 from mailtls.core.level import Level
-from mailtls.core.mapentry import Insertion, tables_of
+from mailtls.core.mapentry import tables_of
 from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
 from mailtls.core.serviceconduct import ASKED, MAPS, ServiceConduct, conduct_of, conduct_text
 from mailtls.core.setupplan import Place, Written, mx_services, places, servers, sweep, unwrite, write
@@ -30,9 +30,10 @@ from mailtls.service.applychange import Done, carry_out
 from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_doors
 from mailtls.service.applyexamine import Examined
 from mailtls.service.applygateway import remove_key
+from mailtls.service.applyhooks import HookWishes, decided, hooked, put_in_hooks, sweep_hooks, take_out_hooks
 from mailtls.service.applyleave import Leaving, settings_of
 from mailtls.service.applyplan import FileChange, Order, Site
-from mailtls.service.setuprecord import Record, insertions_of, read_record
+from mailtls.service.setuprecord import Record, hooks_of, insertions_of, read_record, rows_of
 
 NOTHING = "Postfix is set up for mailtls already; nothing was changed."
 
@@ -54,6 +55,7 @@ class SetupRoom:
     services: tuple[str, ...] = ()
     doors: DoorWishes = field(default_factory=DoorWishes)
     patience_s: float = 120.0
+    hooks: HookWishes = field(default_factory=HookWishes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Change:
 
     def diff(self) -> str:
         """Give what would change, as a unified diff."""
-        return "".join(_diff(each) for each in self.order.changes)
+        return "".join(each.diff() for each in self.order.changes)
 
 
 def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
@@ -191,19 +193,20 @@ def plan_setup(room: SetupRoom) -> Change:
     present = old.decode("utf-8", "surrogateescape")
     base = _base(present, record, room.tables.names)
     try:
-        conduct, doors, written = _planned(room, wishes, base.text)
-        text, placed = _with_doors(written.text, doors.made)
+        hooks = decided(room.hooks, Postconf(room.site.configuration), before=bool(hooks_of(record)))
+        conduct, doors, written, asking = _planned(room, wishes, hooks, base.text)
+        text, placed = _with_doors(asking.text, doors.made)
     except (ValueError, PostfixError) as error:
         raise RefusedError(f"nothing was changed: {error}") from error
-    known = insertions_of(record)
-    meant = tuple(Place(each.service, each.parameter) for each in (*known, *written.insertions))
+    known = (*insertions_of(record), *hooks_of(record), *written.insertions, *asking.insertions)
+    meant = tuple(Place(each.service, each.parameter) for each in known)
     view = conduct_text(conduct, room.config_directory, room.tables.kind, doors.around)
     before = record.placed if record is not None else ()
     order = _order("setup", (
         FileChange(room.view, content_of(room.view), view.encode()),
-        FileChange(room.record, content_of(room.record), _record_bytes(room, written.insertions, placed, wishes)),
+        FileChange(room.record, content_of(room.record), _record_bytes(room, written, asking, placed, wishes)),
         FileChange(path, old, text.encode("utf-8", "surrogateescape")),
-    ), meant, _moved(before, placed))  # fmt: skip
+    ), meant, _moved(before, placed) | _edited(present, doors.made))  # fmt: skip
     return Change(order, (*base.notes, *doors.notes), doors)
 
 
@@ -219,24 +222,31 @@ def _base(text: str, record: Record | None, ours: tuple[str, ...]) -> Written:
     for door in reversed(record.placed if record is not None else ()):
         text, note = take_out_door(text, door)
         notes += [f"{note}."] if note else []
+    unhooked = take_out_hooks(text, hooks_of(record))
     known = insertions_of(record)
-    base = unwrite(text, known, ours) if known else Written(text, ())
-    return Written(base.text, (), (*notes, *base.notes))
+    base = unwrite(unhooked.text, known, ours) if known else Written(unhooked.text, ())
+    return Written(base.text, (), (*notes, *unhooked.notes, *base.notes))
 
 
-def _planned(room: SetupRoom, wishes: DoorWishes, text: str) -> tuple[ServiceConduct, Doors, Written]:
-    """Find out what the service does, and plan the tables and the doors. Raises ValueError, PostfixError."""
+def _planned(
+    room: SetupRoom, wishes: DoorWishes, hooks: Hooks, text: str
+) -> tuple[ServiceConduct, Doors, Written, Written]:
+    """Find out what the service does, and plan tables, doors, and hooks. Raises ValueError, PostfixError."""
     master, postconf = parse_master_cf(text), Postconf(room.site.configuration)
     services = mx_services(master, room.services)
     wanted, conduct, own = _conduct(room, postconf, master, services)
-    shop = Workshop(postconf, lambda level: room.tables.beside(level.value).names, wishes)
-    doors = plan_doors(shop, servers(services, master, lambda service: _behind(postconf, service)))
+    shop = Workshop(postconf, lambda level: room.tables.beside(level.value).names, wishes, hooks)
+    pairs = servers(services, master, lambda service: _behind(postconf, service))
+    doors = plan_doors(shop, pairs)
+    doors = replace(doors, around=replace(doors.around, policy_service=hooks.policy is not None))
     if conduct.security_level == "encrypt":
         why = f"service {wanted[0].service} insists on TLS (security level encrypt), so nobody can be let in without"
-        if not doors.made:
+        if not doors.made and hooks.policy is None:
             raise ValueError(why)
         wanted, doors = (), replace(doors, notes=(*doors.notes, f"Only doors: {why}."))
-    return conduct, doors, write(text, wanted, room.tables.names, own)
+    written = write(text, wanted, room.tables.names, own)
+    serving = {each.key: each for _, each in pairs}.values()
+    return conduct, doors, written, put_in_hooks(written.text, serving, hooks, postconf)
 
 
 def _with_doors(text: str, doors: Iterable[Made]) -> tuple[str, tuple[PlacedDoor, ...]]:
@@ -252,6 +262,12 @@ def _moved(before: tuple[PlacedDoor, ...], after: tuple[PlacedDoor, ...]) -> fro
     return frozenset(door.key for door in {*before} ^ {*after})
 
 
+def _edited(present: str, doors: Iterable[Made]) -> frozenset[str]:
+    """Name the doors whose entries somebody has edited since, so that they change back."""
+    master = parse_master_cf(present)
+    return frozenset(door.key for door in doors if differences(master, door.key, door.text))
+
+
 def plan_unsetup(room: SetupRoom) -> Change:
     """Say what unsetup would change. Raises RefusedError."""
     path = room.site.configuration / "master.cf"
@@ -260,8 +276,10 @@ def plan_unsetup(room: SetupRoom) -> Change:
     present = old.decode("utf-8", "surrogateescape")
     exact = _base(present, record, ours)
     text, swept = sweep_doors(exact.text)
-    written = sweep(text, ours)
-    touched = _naming(parse_master_cf(present), ours)
+    unhooked = sweep_hooks(text)
+    written = sweep(unhooked.text, ours)
+    asking = tuple(Place(each.service, each.parameter) for each in hooked(present))
+    touched = (*_naming(parse_master_cf(present), ours), *asking)
     gone = {each.key for each in parse_master_cf(present).services} - {
         each.key for each in parse_master_cf(written.text).services
     }
@@ -270,7 +288,8 @@ def plan_unsetup(room: SetupRoom) -> Change:
         FileChange(room.record, content_of(room.record), None),
         FileChange(room.view, content_of(room.view), None),
     ), touched, frozenset(gone))  # fmt: skip
-    return Change(order, tuple(f"{each.rstrip('.')}." for each in (*exact.notes, *swept, *written.notes)))
+    notes = (*exact.notes, *swept, *unhooked.notes, *written.notes)
+    return Change(order, tuple(f"{each.rstrip('.')}." for each in notes))
 
 
 def _order(what: str, files: tuple[FileChange, ...], meant: tuple[Place, ...], doors: frozenset[str]) -> Order:
@@ -372,18 +391,11 @@ def _strays(
 
 
 def _record_bytes(
-    room: SetupRoom, insertions: tuple[Insertion, ...], doors: tuple[PlacedDoor, ...], wishes: DoorWishes
+    room: SetupRoom, tables: Written, asking: Written, doors: tuple[PlacedDoor, ...], wishes: DoorWishes
 ) -> bytes:
-    rows = tuple((each.service, each.parameter, each.words, each.whole) for each in insertions)
     record = Record(
-        configuration=str(room.site.configuration), tables=room.tables.names, insertions=rows,
+        configuration=str(room.site.configuration), tables=room.tables.names, insertions=rows_of(tables.insertions),
         doors=tuple((each.key, each.words) for each in doors), levels=wishes.levels, services=room.services,
+        hooks=rows_of(asking.insertions),
     )  # fmt: skip
     return record.model_dump_json(indent=1).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _diff(change: FileChange) -> str:
-    old, new = ((each or b"").decode("utf-8", "replace").splitlines(keepends=True) for each in (change.old, change.new))
-    names = str(change.path) if change.old is not None else "/dev/null", str(change.path)
-    lines = unified_diff(old, new, *names)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

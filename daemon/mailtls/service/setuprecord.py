@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +25,8 @@ class Record(BaseModel):
     services: tuple[str, ...] = ()
     levels: tuple[Level, ...] | None = None
     """The doors that the operator named; None: whatever differs from strict."""
+    hooks: tuple[tuple[str, str, str, bool], ...] = ()
+    """What was inserted so that the policy service is asked."""
 
     @property
     def placed(self) -> tuple[PlacedDoor, ...]:
@@ -40,6 +43,16 @@ def read_record(path: Path) -> Record | None:
         return Record.model_validate_json(content)
     except ValidationError:
         return None
+
+
+def rows_of(insertions: Iterable[Insertion]) -> tuple[tuple[str, str, str, bool], ...]:
+    """Write insertions for the record."""
+    return tuple((each.service, each.parameter, each.words, each.whole) for each in insertions)
+
+
+def hooks_of(record: Record | None) -> tuple[Insertion, ...]:
+    """Give what was inserted so that the policy service is asked."""
+    return tuple(Insertion(*each) for each in record.hooks) if record is not None else ()
 
 
 def insertions_of(record: Record | None) -> tuple[Insertion, ...]:
