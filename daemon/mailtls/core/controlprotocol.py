@@ -106,12 +106,13 @@ class SourceStatus(Message):
 class ObserverStatus(Message):
     """How mailtls-observer fares, as far as mailtlsd hears of it.
 
-    `hellos`, `matched`: heard since mailtlsd began, and of them matched with a session of the log. `lost`: what the
+    `passed`: packets that the kernel's filter let pass since the observer began. `hellos`, `matched`: heard since mailtlsd began, and of them matched with a session of the log. `lost`: what the
     observer could not take or tell since it began; `garbage`: datagrams that were no records. `ports_logged`: the log
     tells clients' ports (smtpd_client_port_logging), so that every match is exact.
     """
 
     running: bool
+    passed: int
     hellos: int
     matched: int
     lost: int

@@ -116,6 +116,7 @@ class HelloListener:
         running = self._last is not None and self._clock() - self._last <= ALIVE
         return ObserverStatus(
             running=running,
+            passed=self._tally.passed,
             hellos=self.book.heard,
             matched=self.book.matched,
             lost=self._tally.lost + self._tally.dropped,
