@@ -5,7 +5,8 @@
 
 A real gateway process on loopback, real clients (tlslite-ng for SSLv3, RC4 and 3DES; OpenSSL where it can), and a sink
 in place of Postfix that answers as it would. Only the gateway's own processor time counts, so that a slow client
-tells nothing. Everything is a ratio to AES128-SHA in the same run.
+tells nothing. Beside it stands `openssl s_server` with the same kind of key, asked the same by the same clients in the
+same run: a bare handshake in C, without SMTP and without anybody behind it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ with warnings.catch_warnings():
     from tlslite.tlsconnection import TLSConnection
 
 PIECE = b"x" * 16_000
+BULK = 64_000_000  # bytes
 TICKS = os.sysconf("SC_CLK_TCK")
 CIPHERS = {  # name: tlslite-ng's name and version, and how many bytes it can send in a few seconds
     "SSLv3 AES128-SHA": ("aes128", (3, 0), 2_000_000),
@@ -135,12 +137,16 @@ def old_client(port: int, cipher: str, version: tuple[int, int]) -> Any:
     return client
 
 
-def new_client(port: int) -> ssl.SSLSocket:
+def modern_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("AES128-SHA:@SECLEVEL=0")
-    return context.wrap_socket(approach(port))
+    return context
+
+
+def new_client(port: int) -> ssl.SSLSocket:
+    return modern_context().wrap_socket(approach(port))
 
 
 def deliver(client: Any, size: int) -> None:
@@ -151,18 +157,62 @@ def deliver(client: Any, size: int) -> None:
         pass
 
 
+@contextmanager
+def s_server() -> Iterator[tuple[int, int]]:
+    """Run OpenSSL's own server; give its process and its port."""
+    with tempfile.TemporaryDirectory(prefix="mailtls-gateway-") as place:
+        new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mx.example")
+        subprocess.run([*new, "-keyout", "key.pem", "-out", "crt.pem"], cwd=place, check=True, capture_output=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-key", "key.pem", "-cert", "crt.pem", "-tls1_2",
+             "-cipher", "ALL:@SECLEVEL=0", "-quiet", "-no_ticket", "-no_cache"],
+            cwd=place, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for _ in range(500):
+                with socket.socket() as trial:
+                    if trial.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.02)
+            yield process.pid, port
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def measure_openssl(handshakes: int) -> tuple[float, float]:
+    """Give OpenSSL's own processor seconds for one handshake, and MB of AES128-SHA in one second."""
+    with s_server() as (process, port):
+        context = modern_context()
+        begun = processor_seconds(process)
+        for _ in range(handshakes):
+            context.wrap_socket(socket.create_connection(("127.0.0.1", port))).close()
+        each = (processor_seconds(process) - begun) / handshakes
+        client = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+        begun = processor_seconds(process)
+        for _ in range(BULK // len(PIECE)):
+            client.sendall(PIECE)
+        client.unwrap().close()
+        return each, BULK / 1e6 / max(processor_seconds(process) - begun, 1 / TICKS)
+
+
 def measure(handshakes: int) -> None:
+    """Print everything."""
+    bare, plain = measure_openssl(handshakes)
     with gateway() as (process, port):
         begun = processor_seconds(process)
         for _ in range(handshakes):
             new_client(port).close()
         each = (processor_seconds(process) - begun) / handshakes
-        print(f"one session with its handshake: {each * 1000:.2f} ms of processor time, {1 / each:.0f} in a second")
+        print(f"one session with its handshake: {each * 1000:.2f} ms of processor time, {1 / each:.0f} in a second; "
+              f"{each / bare:.1f} times a bare handshake of openssl s_server, {bare * 1000:.2f} ms")  # fmt: skip
         begun = processor_seconds(process)
-        client = new_client(port)
-        deliver(client, 64_000_000)
-        standard = 64 / (processor_seconds(process) - begun)
-        print(f"TLSv1.2 AES128-SHA   {standard:7.1f} MB in a second of processor time   1.00")
+        deliver(new_client(port), BULK)
+        standard = BULK / 1e6 / (processor_seconds(process) - begun)
+        print(f"TLSv1.2 AES128-SHA   {standard:7.1f} MB in a second of processor time   1.00   "
+              f"(openssl s_server: {plain:.1f})")  # fmt: skip
         for name, (cipher, version, size) in CIPHERS.items():
             old = old_client(port, cipher, version)
             begun = processor_seconds(process)
