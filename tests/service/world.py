@@ -17,6 +17,7 @@ from mailtls.edge.store import Store
 from mailtls.service.announcer import Announcer
 from mailtls.service.answers import Answers
 from mailtls.service.desk import Desk
+from mailtls.service.hellolistener import HelloListener
 from mailtls.service.keeperlink import KeeperLink
 from mailtls.service.memory import Memory
 from mailtls.service.metrics import Metrics
@@ -102,7 +103,8 @@ class World:
         self.announcer = Announcer(now)
         self.decider = LiveDecider(policy(text))
         self.memory = Memory(lambda: Store.open(directory / "mailtls.db", now), lambda store: _nobody())
-        self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now)
+        self.hellos = HelloListener(directory / "hellos.sock", now)
+        self.desk = Desk(self.decider, self.memory, self.metrics, self.announcer, now, self.hellos)
         socket = directory / "keeper.sock"
         self.link = KeeperLink(
             lambda: KeeperSocket(socket, 5), self.decider, self.desk.event, self.desk.answer, self.desk.listed,
