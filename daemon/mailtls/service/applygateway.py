@@ -24,6 +24,7 @@ from mailtls.edge.gatewayunits import GatewayUnits
 from mailtls.edge.ledger import sync_directory
 from mailtls.edge.nss import capability
 from mailtls.edge.openssl import make_self_signed
+from mailtls.edge.postconf import Postconf
 from mailtls.errors import MailtlsError, PostfixError
 
 KEY, CERTIFICATE = "sslv3.key.der", "sslv3.certificate.der"
@@ -71,6 +72,17 @@ class GatewayMeans:
             return False
         _make_key(own, names)
         return True
+
+    def settle(self, port: int | None, postconf: Postconf, *, renewed: bool) -> tuple[str, ...]:
+        """Start the gateway where it has a door, else stop it; what goes wrong is a note: Postfix is as it should be.
+
+        `port`: the door's, None: there is none. Raises PostfixError where the queue directory cannot be asked for.
+        """
+        if port is None:
+            said = self.take_down()
+        else:
+            said = self.bring_up(port, Path(postconf.values("queue_directory")["queue_directory"]), renewed=renewed)
+        return (said,) if said is not None else ()
 
     def bring_up(self, port: int, queue: Path, *, renewed: bool) -> str | None:
         """Let systemd start the gateway; give a sentence where it cannot."""

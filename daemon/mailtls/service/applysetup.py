@@ -100,16 +100,8 @@ def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> D
 
 
 def _gateway(room: SetupRoom, change: Change, *, renewed: bool) -> tuple[str, ...]:
-    """Start the gateway where it has a door, else stop it; what goes wrong is a note: Postfix is as it should be."""
-    means = room.doors.gateway
-    if means is None:
-        return ()
-    if not change.has_gateway:
-        said = means.take_down()
-    else:
-        queue = Path(Postconf(room.site.configuration).values("queue_directory")["queue_directory"])
-        said = means.bring_up(room.doors.ports[Level.SSLV3], queue, renewed=renewed)
-    return (said,) if said is not None else ()
+    means, port = room.doors.gateway, room.doors.ports.get(Level.SSLV3) if change.has_gateway else None
+    return means.settle(port, Postconf(room.site.configuration), renewed=renewed) if means is not None else ()
 
 
 def _make_ready(room: SetupRoom, change: Change) -> tuple[list[str], bool]:

@@ -1,0 +1,90 @@
+"""What `setup` makes of the sslv3 door in a real Postfix's configuration, and takes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mailtls.core.gatewayrule import GatewaySettings
+from mailtls.core.level import Level
+from mailtls.service.applygateway import KEY, GatewayMeans
+from mailtls.service.applysetup import SetupRoom, drift, plan_setup, setup, unsetup
+
+from .certificates import KeyType
+from .configuration import Settings
+from .instance import PrivatePostfix, why_not
+from .test_apply_doors import age, room_with_doors, view_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
+
+PORT = 10325
+MEANS = GatewayMeans(GatewaySettings(listen=(f"0.0.0.0:{PORT}",)), why_no_tls=lambda: None)
+STOCK = Settings(key_types=(KeyType.RSA,), protocols=">=TLSv1")
+"""As Debian has it: no other door takes anything that its own does not."""
+
+
+def room(postfix: PrivatePostfix, means: GatewayMeans = MEANS) -> SetupRoom:
+    made = room_with_doors(postfix)
+    return replace(made, doors=replace(made.doors, ports={**made.doors.ports, Level.SSLV3: PORT}, gateway=means))
+
+
+def test_it_is_made_beside_a_strict_door_that_needs_no_other_and_goes_byte_for_byte() -> None:
+    with PrivatePostfix(STOCK) as postfix:
+        master, own = postfix.configuration / "master.cf", postfix.directory / "etc/mailtls/doors"
+        before = master.read_bytes()
+        said = setup(room(postfix)).notes
+        assert any("encrypted with what can be broken" in note for note in said)
+        (door,) = view_of(postfix).doors
+        assert (door.level, door.port, door.entry, door.addresses) == (
+            Level.SSLV3, PORT, "mailtls-sslv3/unix", (postfix.address,),
+        )  # fmt: skip
+        assert (postfix.directory / "queue/public/mailtls-sslv3").is_socket()
+        assert (own / KEY).exists()
+        assert drift(room(postfix)) == ()
+        with_door = master.read_bytes()
+        setup(room(postfix))
+        assert master.read_bytes() == with_door, "done twice it changes nothing"
+
+        master.write_text(master.read_text().replace("-o smtpd_upstream_proxy_protocol=haproxy", "-o disable_vrfy_command=yes"))
+        age(master)
+        assert any("-o smtpd_upstream_proxy_protocol is not there" in clause for clause in drift(room(postfix)))
+        setup(room(postfix))
+        assert master.read_bytes() == with_door, "drift is mended"
+
+        unsetup(room(postfix))
+        assert master.read_bytes() == before
+        assert not own.exists()
+
+
+def test_whoever_names_other_doors_only_gets_none() -> None:
+    with PrivatePostfix(Settings()) as postfix:
+        setup(room(postfix))
+        assert {door.level for door in view_of(postfix).doors} == {Level.LEGACY_RSA, Level.LEGACY, Level.SSLV3}
+        fewer = room(postfix)
+        setup(replace(fewer, doors=replace(fewer.doors, levels=(Level.LEGACY,)), patience_s=0.0))
+        assert {door.level for door in view_of(postfix).doors} == {Level.LEGACY}
+        assert "mailtls-sslv3" not in (postfix.configuration / "master.cf").read_text()
+        assert "No door sslv3" not in " ".join(plan_setup(room(postfix)).notes), "it is not wanted"
+
+
+def test_a_door_that_the_site_serves_is_led_to_and_has_no_entry() -> None:
+    with PrivatePostfix(STOCK) as postfix:
+        before = (postfix.configuration / "master.cf").read_bytes()
+        site = replace(MEANS, by_the_site=True, why_no_tls=lambda: "no NSS")
+        setup(room(postfix, site))
+        (door,) = view_of(postfix).doors
+        assert (door.level, door.port, door.entry) == (Level.SSLV3, PORT, "")
+        assert b"mailtls-sslv3" not in (postfix.configuration / "master.cf").read_bytes()
+        assert not (postfix.directory / "etc/mailtls/doors").exists()
+        assert drift(room(postfix, site)) == ()
+        unsetup(room(postfix, site))
+        assert (postfix.configuration / "master.cf").read_bytes() == before
+
+
+def test_without_nss_everything_else_is_made_and_the_note_says_why() -> None:
+    with PrivatePostfix(STOCK) as postfix:
+        without = replace(MEANS, why_no_tls=lambda: "NSS 9 does not speak SSLv3 any more")
+        said = setup(room(postfix, without)).notes
+        assert "No door sslv3: NSS 9 does not speak SSLv3 any more." in said
+        assert view_of(postfix).doors == ()
