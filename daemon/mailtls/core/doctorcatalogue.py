@@ -103,6 +103,7 @@ _OTHERS: dict[str, tuple[Area, Severity, str]] = {
     "mta_sts_certificate": (Area.SENDERS, _E, "The policy demands a trusted certificate that bears the name."),
     "dane_mismatch": (Area.SENDERS, _E, "Senders that check DANE find another certificate than published: no mail."),
     "dane_unusable": (Area.SENDERS, _W, "Usages 0 and 1 are not for mail (RFC 7672 3.1.3): senders pass them over."),
+    "over_by_now": (Area.LOG, _N, "The log tells of it, and of handshakes that succeeded after it."),
     "began_after": (Area.LOG, _W, "Failures that begin with a change have their cause in it."),
 }
 _LOG_WARNINGS = frozenset({Finding.ECDSA_ONLY_CERTIFICATE, Finding.TLS_RATE_LIMIT})

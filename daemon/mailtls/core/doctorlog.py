@@ -29,6 +29,17 @@ NAMED = 10
 BEFORE = timedelta(hours=2)
 """So long before the first failure a change may lie: idle smtpds go on with what they had (max_use, max_idle)."""
 
+_ALL_OR_NOTHING = frozenset(
+    {
+        Finding.INVALID_PROTOCOL_LIST, Finding.NO_PROTOCOLS, Finding.CERTIFICATE_UNUSABLE, Finding.KEY_UNUSABLE,
+        Finding.KEY_MISMATCH, Finding.CHAIN_OUT_OF_ORDER, Finding.NO_CERTIFICATE, Finding.BAD_CA_FILE,
+        Finding.BAD_DIGEST, Finding.BAD_CIPHERS, Finding.BAD_OPENSSL_CONFIG, Finding.BAD_LEVEL, Finding.NO_ENTROPY,
+        Finding.TLS_DISABLED, Finding.DOVECOT_PROTOCOLS, Finding.DOVECOT_CIPHERS, Finding.DOVECOT_CERTIFICATE,
+        Finding.DOVECOT_TLS,
+    }
+)  # fmt: skip
+"""While these stand nobody has TLS at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -39,11 +50,15 @@ class Change:
 
 
 def log_findings(
-    report: Report, services: Iterable[SmtpdService], changes: Iterable[Change]
+    history: History, report: Report, services: Iterable[SmtpdService], changes: Iterable[Change]
 ) -> Iterator[DoctorFinding]:
-    """Give what the log proves against the server."""
+    """Give what the log proves against the server; what is over since is a note."""
     known = list(changes)
     for found in report.server:
+        if (since := _healed(found, history)) is not None:
+            said = f"{found.finding} was seen until {found.last:%Y-%m-%d %H:%M}; a handshake at {since:%H:%M} succeeded."
+            yield DoctorFinding("over_by_now", ("log",), said, "", "", found.evidence)
+            continue
         yield _row(found)
         if (change := _change_before(found, known)) is not None:
             said = (
@@ -56,8 +71,24 @@ def log_findings(
         yield from _tickets(dropping[0].evidence, tuple(peer.ip for peer in dropping), services)
 
 
+def _healed(found: ServerFinding, history: History) -> datetime | None:
+    """Say when the first handshake succeeded after the last sign of what switches TLS off altogether; None: never."""
+    if found.finding not in _ALL_OR_NOTHING or found.last is None:
+        return None
+    at_dovecot = found.finding.value.startswith("dovecot")
+    after = (
+        tally.last
+        for peer in history.peers.values()
+        for verdict, tally in peer.verdicts.items()
+        if verdict.outcome is Outcome.TLS_OK and (verdict.service in PORT_25) is not at_dovecot
+        and tally.last is not None and tally.last > found.last
+    )  # fmt: skip
+    return min(after, default=None)
+
+
 def _row(found: ServerFinding) -> DoctorFinding:
-    since = "" if found.first is None else f" Seen {found.count} times since {found.first:%Y-%m-%d %H:%M}."
+    times = "once" if found.count == 1 else f"{found.count} times"
+    since = "" if found.first is None else f" Seen {times} since {found.first:%Y-%m-%d %H:%M}."
     command = "mailtlsctl report LOG" if found.finding is Finding.MANY_BEGAN_TO_FAIL else ""
     return DoctorFinding(f"{LOG}{found.finding.value}", ("log",), f"{found.detail}{since}", "", command, found.evidence)
 

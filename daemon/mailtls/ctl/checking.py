@@ -121,4 +121,27 @@ def probe(
     return probe_as(peer, wish, config)
 
 
-COMMANDS = (doctor, probe)
+def export(
+    what: Annotated[Exported, typer.Argument(metavar="fail2ban", hidden=True)],
+    logs: Annotated[
+        list[str] | None, typer.Option("--log", metavar="LOG", help="From this log, not mailtlsd; may be repeated.")
+    ] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Print whom fail2ban should leave alone.
+
+    Peers with a waiver, and mail servers whose handshakes fail: as mailtlsd knows them, or as logs show them. It is a
+    file for fail2ban, and names only jails that count failed handshakes. Nothing is changed. Exit status 3 where
+    mailtlsd does not answer; the keeper's waivers are printed then.
+
+    \b
+    Examples:
+      mailtlsctl export fail2ban > /etc/fail2ban/jail.d/mailtls.local
+      mailtlsctl export fail2ban --log /var/log/mail.log
+    """
+    from mailtls.ctl.export import fail2ban
+
+    return fail2ban(tuple(logs or ()), config)
+
+
+COMMANDS = (doctor, export, probe)

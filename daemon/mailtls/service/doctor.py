@@ -227,5 +227,5 @@ def _log(ward: Ward, postfix: PostfixRound, checkup: Checkup) -> Iterator[Doctor
     changes = [*ward.reloads, *file_changes(sorted(files))]
     with suppress(PermissionError):
         changes += package_changes(ward.root)
-    yield from log_findings(ward.report, postfix.services, changes)
+    yield from log_findings(ward.history, ward.report, postfix.services, changes)
     yield from weakening_findings(ward.history, postfix.services)
