@@ -92,9 +92,7 @@ def profile_of(offering: Offering) -> ServerProfile:
 
 GATEWAY = ServerProfile(
     frozenset({SSLV3, TLS10, TLS11, TLS12}),
-    named(
-        ("AES256-SHA256", "AES128-SHA256", "AES256-SHA", "AES128-SHA", "DES-CBC3-SHA", "RC4-SHA", "RC4-MD5"),
-    ),
+    named(("AES256-SHA", "AES128-SHA", "DES-CBC3-SHA", "RC4-SHA", "RC4-MD5")),
     (ServerKey(SigningKey.RSA),),
     groups=(),
     built_with=frozenset({SSLV3, TLS10, TLS11, TLS12}),

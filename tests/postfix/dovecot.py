@@ -1,0 +1,119 @@
+"""A private Dovecot, IMAP and POP3 with nobody in it: its own directory, high ports on loopback, no user, no mail.
+
+For Dovecot 2.3, whose settings of TLS 2.4 renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from .certificates import Certificate, KeyType, make_certificate
+from .configuration import ADDRESS
+from .instance import reserved_ports, wait_until
+
+SERVICES = ("imap", "imaps", "pop3", "pop3s")
+
+CONFIGURATION = """\
+base_dir = {directory}/run
+state_dir = {directory}/state
+log_path = {directory}/dovecot.log
+protocols = imap pop3
+listen = {address}
+auth_mechanisms = plain
+passdb {{
+  driver = passwd-file
+  args = /dev/null
+}}
+ssl = required
+ssl_cert = <{rsa.certificate}
+ssl_key = <{rsa.key}
+ssl_alt_cert = <{ecdsa.certificate}
+ssl_alt_key = <{ecdsa.key}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+{extra}
+"""
+
+
+def why_no_dovecot() -> str | None:
+    """Say in one clause why a private Dovecot cannot be run here; None if it can."""
+    program = shutil.which("dovecot")
+    if program is None or not Path("/usr/lib/dovecot/imap-login").exists() or not Path("/usr/lib/dovecot/pop3").exists():
+        return "Debian's packages dovecot-imapd and dovecot-pop3d are not installed"
+    if os.geteuid() != 0:
+        return "a private Dovecot needs root"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return None if version.startswith("2.3.") else f"the configuration here is for Dovecot 2.3, not {version.split(' ')[0]}"
+
+
+class PrivateDovecot:
+    """A Dovecot that lives as long as its `with` block; `ports` by service, `certificates` by kind."""
+
+    def __init__(self, extra: str = "") -> None:
+        self._extra = extra
+        self.ports: dict[str, int] = {}
+        self.certificates: dict[KeyType, Certificate] = {}
+
+    def __enter__(self) -> PrivateDovecot:
+        """Start it, and return when it greets."""
+        self.directory = Path(tempfile.mkdtemp(prefix="mailtls-dovecot-"))
+        self.directory.chmod(0o755)
+        self.certificates = {kind: make_certificate(self.directory, kind) for kind in KeyType}
+        file = self.directory / "dovecot.conf"
+        with ExitStack() as reservation:
+            self.ports = dict(zip(SERVICES, reserved_ports(len(SERVICES), reservation), strict=True))
+        file.write_text(
+            CONFIGURATION.format(
+                directory=self.directory, address=ADDRESS, extra=self._extra.format(directory=self.directory),
+                rsa=self.certificates[KeyType.RSA], ecdsa=self.certificates[KeyType.ECDSA], **self.ports,
+            )
+        )  # fmt: skip
+        self._master = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "dovecot", "-F", "-c", file], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        if not wait_until(lambda: all(greets(self.ports[name]) for name in ("imap", "pop3"))):
+            self.__exit__()
+            raise TimeoutError("Dovecot does not greet")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._master.terminate()
+        self._master.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def greets(port: int) -> bool:
+    """Tell whether somebody greets there with good news."""
+    try:
+        with socket.create_connection((ADDRESS, port), 5) as client:
+            return client.recv(200).upper().startswith((b"* OK", b"+OK"))
+    except OSError:
+        return False
