@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         socket = MilterSocket(path, milter.begin)
         socket.open()
         reader.current()
-        Notifier().send("READY=1", f"STATUS=listens at {path}")
+        notifier = Notifier()
+        notifier.send("READY=1", f"STATUS=listens at {path}")
+        threading.Thread(target=_live, args=(notifier,), daemon=True).start()
         LOG.info("%s %s listens at %s", PROGRAM, __version__, path)
         socket.serve()
     except ConfigError as error:
@@ -55,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         LOG.error("%s", error)  # noqa: TRY400
         return FAILED
     return STOPPED
+
+
+def _live(notifier: Notifier) -> None:
+    """Tell systemd that threads get their turn; one that holds them all up ends with the program."""
+    while notifier.watchdog_seconds is not None:
+        notifier.send("WATCHDOG=1")
+        time.sleep(notifier.watchdog_seconds / 3)
 
 
 def _parser() -> argparse.ArgumentParser:
