@@ -39,7 +39,7 @@ from mailtls.errors import ConfigError, StoreError
 PATIENCE_S = 10.0
 """So long the log may take to have everything."""
 FINDINGS = 1
-PRINTED = 5  # misses in text; the file and --json have all
+PRINTED = 5  # kinds of misses in text; the file and --json have all
 _WORDS = {
     Authentication.ANY: "accepted in TLS 1.3",
     Authentication.RSA: "accepted with an RSA certificate",
@@ -219,12 +219,14 @@ def _pages(page: HandshakePage, view: Screen) -> Iterator[str]:
         yield view.prose(f"All {plural(page.tried, 'handshake')} went as predicted, {read}.", GOOD)
         return
     yield view.render(heading(f"{plural(len(page.misses), 'handshake')} of {figure(page.tried)} not as predicted", BAD))
-    for miss in page.misses[:PRINTED]:
-        yield view.prose(f": predicted {miss.predicted}; came {miss.came}", lead=miss.service, indent=2)
+    kinds = Counter((miss.service, f"predicted {miss.predicted}; came {miss.came}") for miss in page.misses)
+    for (service, words), times in kinds.most_common(PRINTED):
+        yield view.prose(f": {words}; {plural(times, 'time')}", lead=service, indent=2)
     yield view.prose(
-        "What mailtls computes from a peer's hello may be wrong here, and its advice on doors with it. All of them, "
-        f"with the bytes of each hello, are in {page.kept}: please report that file, with `postconf -n`. Compared "
-        f"{read}."
+        "Was Postfix's configuration changed since it was last reloaded? Then first: mailtlsctl reload, and try again. "
+        "Else what mailtls computes from a peer's hello may be wrong here, and its advice on doors with it. All of "
+        f"them, with the bytes of each hello, are in {page.kept}: please report that file, with `postconf -n`. "
+        f"Compared {read}."
     )
 
 
