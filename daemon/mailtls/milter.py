@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import threading
 import time
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reader.current()
         notifier = Notifier()
         notifier.send("READY=1", f"STATUS=listens at {path}")
+        # libmilter waits for these in a thread of its own; one that does not block them would take them first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         threading.Thread(target=_live, args=(notifier,), daemon=True).start()
         LOG.info("%s %s listens at %s", PROGRAM, __version__, path)
         socket.serve()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -223,6 +225,21 @@ def test_without_mailtlsd_mail_goes_on_and_the_loss_is_said_once_and_counted() -
                 assert message(caller) == CONTINUE
         assert milter.words().count("was not told to mailtlsd") == 1
         assert "verdicts: is not there" in milter.words()
+
+
+def test_systemd_is_told_that_it_is_ready_and_lives_and_a_stop_is_an_orderly_one(tmp_path: Path) -> None:
+    (tmp_path / "mailtls.toml").write_text(f'root = "{tmp_path}"\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mailtls.milter", "--config", tmp_path / "mailtls.toml", "--socket", tmp_path / "m"],
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"},
+        )
+        assert manager.recv(1000).startswith(b"READY=1\n")
+        assert [manager.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_it_stops_when_it_is_told_to_also_with_a_connection_open() -> None:
