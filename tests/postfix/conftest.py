@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mailtls.edge import doctorfiles
+
+from .doctor_pki import Pki, make_pki
 from .instance import why_not
 
 
@@ -15,3 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postfix)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates of every kind of trouble, for the doctor's rows."""
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def trusting(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system trust the authority of the rows."""
+    monkeypatch.setattr(doctorfiles, "AUTHORITIES", ("-CAfile", str(pki.authority)))

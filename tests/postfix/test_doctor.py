@@ -14,21 +14,11 @@ from mailtls.core.pem import parse_pem
 from mailtls.edge import doctorfiles
 
 from .doctor_dovecot_rows import DOVECOT, DOVECOT_ROWS, NEIGHBOUR_ROWS, OLD_NAMES, TLSA, version
-from .doctor_pki import Pki, make_pki
+from .doctor_pki import Pki
 from .doctor_rows import ROWS, SOUND_ROWS
 from .doctor_site import Row, examined, spelled
 
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    """Certificates for all rows."""
-    return make_pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(autouse=True)
-def trusting(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the system trust the authority of the rows."""
-    monkeypatch.setattr(doctorfiles, "AUTHORITIES", ("-CAfile", str(pki.authority)))
+pytestmark = pytest.mark.usefixtures("trusting")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -56,7 +56,8 @@ def log_findings(
     known = list(changes)
     for found in report.server:
         if (since := _healed(found, history)) is not None:
-            said = f"{found.finding} was seen until {found.last:%Y-%m-%d %H:%M}; a handshake at {since:%H:%M} succeeded."
+            until = f"{found.finding} was seen until {found.last:%Y-%m-%d %H:%M}"
+            said = f"{until}; at {since:%H:%M} a handshake succeeded."
             yield DoctorFinding("over_by_now", ("log",), said, "", "", found.evidence)
             continue
         yield _row(found)
