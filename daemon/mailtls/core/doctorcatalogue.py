@@ -82,7 +82,6 @@ _POSTFIX: dict[str, tuple[Severity, str]] = {
     "discard_table_rules": (_W, "Postfix leaves such lines out, with a warning in the log only."),
     "sni_table_broken": (_E, "Clients that name a host are refused."),
     "lmtp_socket_missing": (_E, "Postfix cannot hand mail over: it waits in the queue."),
-    "smtpd_dies": (_E, "The service was tried as master runs it, and this is what it did."),
 }
 _OTHERS: dict[str, tuple[Area, Severity, str]] = {
     "dovecot_config_broken": (Area.DOVECOT, _E, "Dovecot does not start with this; a reload keeps the old settings."),

@@ -125,7 +125,8 @@ def _service(service: ServiceRow) -> str:
         return f"{service.service} ({service.role}): no TLS"
     ciphers = plural(len(service.ciphers), "cipher")
     kinds = " and ".join(service.certificates) or "no certificate seen"
-    return f"{service.service} ({service.role}): {service.versions[0]} to {service.versions[-1]}, {ciphers}, {kinds}"
+    span = " to ".join(dict.fromkeys((service.versions[0], service.versions[-1])))
+    return f"{service.service} ({service.role}): {span}, {ciphers}, {kinds}"
 
 
 # --- for monitoring ----------------------------------------------------------------------------------------------
