@@ -310,6 +310,14 @@ def test_the_advice_on_ciphers_follows_from_the_suites_of_others(
     assert found.confidence is confidence
 
 
+def test_who_may_know_only_rsa_is_let_in_by_the_narrowest_door() -> None:
+    """Unasked `allow-legacy` takes legacy-rsa where that is enough; `--level legacy` would go deeper than it has to."""
+    found = report_of(*failures("no shared cipher", *QUEUE))
+    assert found is not None
+    assert f"`mailtlsctl allow-legacy {IP}`" in found.advice
+    assert "--level" not in found.advice
+
+
 def test_only_an_ecdsa_certificate_is_no_reason_for_a_waiver() -> None:
     other = success("198.51.100.1", 0, cipher="ECDHE-ECDSA-AES128-SHA")
     found = report_of(other, *failures("no shared cipher", *QUEUE))

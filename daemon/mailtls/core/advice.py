@@ -24,10 +24,11 @@ _CHECK_CERTIFICATE = (
     "`smtpd_tls_chain_files` or "
     "`smtpd_tls_cert_file` holds the intermediate certificates too"
 )
+# No level is named: `allow-legacy` takes the narrowest that the evidence supports, which may be legacy-rsa.
 _WEAK_CIPHERS = (
     "it knows only ciphers that this server does not have: see `smtpd_tls_ciphers` and "
     "`smtpd_tls_exclude_ciphers`, or let in "
-    "this one peer with `mailtlsctl allow-legacy {ip} --level legacy`"
+    "this one peer with `mailtlsctl allow-legacy {ip}`"
 )
 
 AT_PORT_25: Mapping[Diagnosis, str] = {
