@@ -15,6 +15,7 @@ from mailtls.core.helloshown import PeerHello
 from mailtls.core.level import Level
 from mailtls.core.postfixview import PostfixSettings
 from mailtls.ctl import output
+from mailtls.ctl.arrivals import arrival_lines
 from mailtls.ctl.hellolines import hello_lines
 from mailtls.ctl.history import step_lines
 from mailtls.ctl.inquiry import ask_daemon, places_of, print_json
@@ -81,6 +82,7 @@ def _peer(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Screen)
         yield view.render(listing((figure(kind.sessions), _kind(kind)) for kind in kinds), indent=2)
     yield from _evidence(explained, view)
     yield from _hello(explained.hello, view)
+    yield from arrival_lines(explained.arrival, explained.messages, view)
     yield from _rulings(explained.ruling, explained.history, view)
     yield from _advice(explained, postfix, view)
 
@@ -146,6 +148,11 @@ def _advice(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Scree
     peer = explained.peer
     if peer.waiver is not None:
         words = f"It is let in; to end that: mailtlsctl revoke {peer.waiver.network}"
+    elif explained.arrival is not None and explained.arrival.alarm is not None and not peer.failures:
+        words = (
+            "Ask its postmaster, by another way than mail, whether something was changed there. What is done about "
+            "such messages says the policy ([require], [downgrade], [[phase_out]])."
+        )
     elif not peer.failures:
         words = "Nothing fails for this peer; nothing needs doing."
     else:

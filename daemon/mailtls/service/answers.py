@@ -134,6 +134,8 @@ class Answers:
             evidence=tuple(conduct.evidence) if conduct is not None else (),
             ruling=past_step(standing) if standing is not None else None,
             hello=self._decider.hellos.told(peer.ip),
+            arrival=await store.last_arrival(peer.ip),
+            messages=tuple(await store.messages(peer.ip)),
         )
 
     async def waivers(self) -> tuple[LiveWaiver, ...]:

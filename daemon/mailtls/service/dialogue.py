@@ -76,7 +76,8 @@ class Dialogue:
         """Judge by another policy from now on."""
         self._policy = policy
         self.proofs.ask_for(policy.downgrade.sessions)
-        self.snapshots.touch()
+        self.snapshots.refresh()  # now, since it is going to be said that the policy is followed
+        self.snapshots.touch()  # the milter's file
 
     def _make(self) -> Snapshot:
         now = self._clock()
