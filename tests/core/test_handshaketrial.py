@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mailtls.core.ciphersuite import BY_NUMBER
-from mailtls.core.firstanswer import FirstAnswer
 from mailtls.core.handshake import Negotiated, Refused
 from mailtls.core.handshaketrial import NOT_READ, Trial, Visit, visits_of, with_reasons
+from mailtls.core.serverhello import ServerAnswer
 
 SUITE = BY_NUMBER[0xC02F]
 REFUSED = Refused(0x0C1, 40)
@@ -42,7 +42,7 @@ def test_each_reason_is_of_the_client_that_its_process_served() -> None:
 
 
 def trial(reason: int | None = NOT_READ) -> Trial:
-    return Trial("smtp", b"x", REFUSED, FirstAnswer(alert=40), reason)
+    return Trial("smtp", b"x", REFUSED, ServerAnswer(alert=40), reason)
 
 
 def test_a_trial_gets_the_reason_of_its_own_port_also_where_the_port_comes_back() -> None:
@@ -73,14 +73,14 @@ def test_a_log_that_is_not_whole_yet_gives_no_reasons() -> None:
         (trial(0x0C1), True),
         (trial(0x102), False),
         (trial(None), False),
-        (Trial("smtp", b"", REFUSED, FirstAnswer(alert=70)), False),
-        (Trial("smtp", b"", REFUSED, FirstAnswer()), False),
-        (Trial("smtp", b"", None, FirstAnswer()), True),
-        (Trial("smtp", b"", None, FirstAnswer(0x0303, 0xC02F)), False),
-        (Trial("smtp", b"", Negotiated(0x0303, SUITE), FirstAnswer(0x0303, 0xC02F)), True),
-        (Trial("smtp", b"", Negotiated(0x0303, SUITE), FirstAnswer(0x0302, 0xC02F)), False),
-        (Trial("smtp", b"", Negotiated(0x0303, SUITE), FirstAnswer(0x0303, 0xC030)), False),
-        (Trial("smtp", b"", Negotiated(0x0304, SUITE, retry=True), FirstAnswer(0x0304, 0xC02F)), False),
+        (Trial("smtp", b"", REFUSED, ServerAnswer(alert=70)), False),
+        (Trial("smtp", b"", REFUSED, ServerAnswer()), False),
+        (Trial("smtp", b"", None, ServerAnswer()), True),
+        (Trial("smtp", b"", None, ServerAnswer(0x0303, 0xC02F)), False),
+        (Trial("smtp", b"", Negotiated(0x0303, SUITE), ServerAnswer(0x0303, 0xC02F)), True),
+        (Trial("smtp", b"", Negotiated(0x0303, SUITE), ServerAnswer(0x0302, 0xC02F)), False),
+        (Trial("smtp", b"", Negotiated(0x0303, SUITE), ServerAnswer(0x0303, 0xC030)), False),
+        (Trial("smtp", b"", Negotiated(0x0304, SUITE, retry=True), ServerAnswer(0x0304, 0xC02F)), False),
     ],
 )
 def test_only_the_whole_answer_agrees(one: Trial, agrees: bool) -> None:
@@ -88,10 +88,10 @@ def test_only_the_whole_answer_agrees(one: Trial, agrees: bool) -> None:
 
 
 def test_a_difference_says_all_that_is_needed_to_see_it_again() -> None:
-    wrong = Trial("smtp", b"\x16\x03", Negotiated(0x0303, SUITE), FirstAnswer(alert=40), 0x0C1)
+    wrong = Trial("smtp", b"\x16\x03", Negotiated(0x0303, SUITE), ServerAnswer(alert=40), 0x0C1)
     assert str(wrong) == (
         "smtp: predicted TLSv1.2 with ECDHE-RSA-AES128-GCM-SHA256; came no shared cipher, alert 40: 1603"
     )
     assert trial().foretold == "no shared cipher, alert 40"
-    assert Trial("smtp", b"", None, FirstAnswer(0x0303, 0x2F)).came == "TLSv1.2 with cipher 0x002F"
-    assert Trial("smtp", b"", None, FirstAnswer()).came == "the end of the connection"
+    assert Trial("smtp", b"", None, ServerAnswer(0x0303, 0x2F)).came == "TLSv1.2 with cipher 0x002F"
+    assert Trial("smtp", b"", None, ServerAnswer()).came == "the end of the connection"

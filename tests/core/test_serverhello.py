@@ -156,3 +156,10 @@ def test_so_does_a_flight_with_a_wrong_byte(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         spoilt[data.draw(st.integers(0, len(WHOLE) - 1))] = data.draw(st.integers(0, 255))
     assert isinstance(read(bytes(spoilt)), ServerAnswer)
+
+
+def test_an_alert_has_the_version_of_the_hello_that_it_refuses() -> None:
+    """OpenSSL answers a hello of version 2.0 with an alert of version 2.0, seen at a real Postfix."""
+    reader = FlightReader()
+    reader.feed(bytes.fromhex("15020000020246"))
+    assert reader.close().alert == 70

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from mailtls.core.firstanswer import FirstAnswer
 from mailtls.edge import helloasker
 from mailtls.edge.helloasker import Entrance, answer_to
 from mailtls.errors import PostfixError
@@ -50,21 +49,23 @@ GREETING = (b"220-mx\r\n220 mx ESMTP\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"220 
 def test_the_answer_behind_starttls_is_read_with_our_own_port() -> None:
     with server(polite(*GREETING)) as entrance:
         answer, ip, port = answer_to(b"hello", entrance)
-    assert (answer, ip) == (FirstAnswer(alert=40), "127.0.0.1")
+    assert (answer.alert, answer.accepted, ip) == (40, False, "127.0.0.1")
     assert port > 0
 
 
 def test_a_server_that_closes_without_a_word_has_no_answer() -> None:
     with server(polite(*GREETING, last=b"")) as entrance:
-        assert answer_to(b"hello", entrance)[0] == FirstAnswer()
+        answer = answer_to(b"hello", entrance)[0]
+    assert answer.refused
+    assert answer.alert is None
 
 
 @pytest.mark.parametrize(
     ("replies", "words"),
     [
-        ((b"421 4.3.2 \x1b[31mbusy\r\n",), r"smtp: the connection is answered with: 421 4\.3\.2 \?\[31mbusy"),
-        ((GREETING[0], GREETING[1], b"454 TLS not available\r\n"), "STARTTLS is answered with: 454 TLS not available"),
-        ((b"2" * 200_000,), "the connection is answered with: 2222"),
+        ((b"421 4.3.2 \x1b[31mbusy\r\n",), r"service smtp cannot be asked at .*: the greeting is '421 4\.3\.2 \?\[31mbusy'"),
+        ((GREETING[0], GREETING[1], b"454 TLS not available\r\n"), "STARTTLS is answered with '454 TLS not available'"),
+        ((b"2" * 200_000,), "it says more than 64 KiB before TLS begins"),
     ],
 )
 def test_what_is_no_way_to_tls_is_said_in_printable_words(replies: tuple[bytes, ...], words: str) -> None:
@@ -75,5 +76,5 @@ def test_what_is_no_way_to_tls_is_said_in_printable_words(replies: tuple[bytes, 
 def test_a_server_that_says_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helloasker, "PATIENCE_S", 0.2)
     silent: Temper = lambda client: client.recv(1) and None  # noqa: E731
-    with server(silent) as entrance, pytest.raises(PostfixError, match="no answer within"):
+    with server(silent) as entrance, pytest.raises(PostfixError, match="service smtp: no answer within"):
         answer_to(b"hello", entrance)

@@ -11,9 +11,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from mailtls.core.firstanswer import FirstAnswer
 from mailtls.core.handshake import REASONS, Negotiated, Prediction
 from mailtls.core.logline import split
+from mailtls.core.serverhello import ServerAnswer
 from mailtls.core.tlsversion import name_of as version_name
 
 NOT_READ = -1
@@ -30,19 +30,20 @@ class Trial:
     service: str
     hello: bytes
     predicted: Prediction | None
-    answer: FirstAnswer
+    answer: ServerAnswer
     reason: int | None = NOT_READ
 
     @property
     def agrees(self) -> bool:
         """Tell whether answer and log are what was predicted."""
+        came = self.answer.version, self.answer.cipher, self.answer.retry, self.answer.alert
         match self.predicted:
             case Negotiated(version, cipher, retry):
-                return self.answer == FirstAnswer(version, cipher.number, retry)
+                return came == (version, cipher.number, retry, None)
             case None:
-                return self.answer.cipher is None
+                return not self.answer.accepted
             case refused:
-                return self.answer == FirstAnswer(alert=refused.alert) and self.reason in (NOT_READ, refused.reason)
+                return came == (None, None, False, refused.alert) and self.reason in (NOT_READ, refused.reason)
 
     @property
     def foretold(self) -> str:
@@ -64,7 +65,7 @@ class Trial:
         if answer.version is not None and answer.cipher is not None:
             retried = ", after asking for another key" if answer.retry else ""
             return f"{version_name(answer.version)} with cipher 0x{answer.cipher:04X}{retried}"
-        said = f"alert {answer.alert}" if answer.alert is not None else "the end of the connection"
+        said = f"alert {answer.alert}" if answer.alert is not None else answer.fault or "the end of the connection"
         if self.reason is None or self.reason == NOT_READ:
             return said
         return f"{REASONS.get(self.reason, f'reason 0x{self.reason:03X}')}, {said}"

@@ -119,7 +119,9 @@ class FlightReader:
         head = self._records[:5]
         if head and head[0] & 0x80:
             return self._sslv2()
-        if head and (head[0] not in (_CHANGE, _ALERT, _HANDSHAKE, _DATA) or (len(head) > 1 and head[1] != 3)):
+        # OpenSSL's alert has the version of the hello that it refuses, whatever that is (ssl3_dispatch_alert).
+        odd = len(head) > 1 and head[1] != 3 and head[0] != _ALERT
+        if head and (head[0] not in (_CHANGE, _ALERT, _HANDSHAKE, _DATA) or odd):
             self._no_tls()
         if len(head) < 5:
             return False

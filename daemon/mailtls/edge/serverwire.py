@@ -42,9 +42,12 @@ class ServerTrouble(Exception):  # noqa: N818 - what the server did, not an erro
 
 
 class ServerWire:
-    """A connection, as a context; `address`: as `socket` wants it, `patience_s`: for everything together."""
+    """A connection, as a context; `address`: as `socket` wants it, `patience_s`: for everything together.
 
-    def __init__(self, family: int, address: tuple[object, ...], patience_s: float) -> None:
+    `source`: the address of this machine to come from; empty: any.
+    """
+
+    def __init__(self, family: int, address: tuple[object, ...], patience_s: float, source: str = "") -> None:
         self.patience_s = patience_s
         self._deadline = time.monotonic() + patience_s
         self._rest = b""
@@ -52,6 +55,8 @@ class ServerWire:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
             self._hurry()
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
