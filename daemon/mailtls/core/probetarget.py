@@ -47,6 +47,7 @@ PORTS = {
     Service.POP3: 110,
     Service.POP3S: 995,
 }
+_NO_HOST = "is no host; write a name or an address, as mx.example.com:25 or [2001:db8::1]:25"
 _AT = {port: service for service, port in PORTS.items()}
 
 
@@ -82,6 +83,8 @@ def _divided(words: str) -> tuple[str, int | None]:
     """Take host and port apart."""
     shown = printable(words, longest=100)
     host, port = words, ""
+    if "/" in words:
+        raise ValueError(f"'{shown}' {_NO_HOST}")
     if words.startswith("["):
         host, closed, rest = words[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")) or ":" not in host:
@@ -111,8 +114,8 @@ def _ascii(host: str, words: str) -> str:
     shown = printable(words, longest=100)
     if _is_address(host):
         return host
-    if ":" in host or "/" in host:
-        raise ValueError(f"'{shown}' is no host; write a name or an address, as mx.example.com:25 or [2001:db8::1]:25")
+    if ":" in host:
+        raise ValueError(f"'{shown}' {_NO_HOST}")
     try:
         name = host.rstrip(".").encode("idna").decode("ascii").lower()
     except UnicodeError:
