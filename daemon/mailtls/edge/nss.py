@@ -254,8 +254,9 @@ class _Calls:
         return model
 
     def unused(self) -> int:
-        """Give a session of a socket that is never connected."""
-        handle: int = self.ssl.SSL_ImportFD(None, self.nspr.PR_ImportTCPSocket(socket.socket().detach()))
+        """Give a session of a socket that is never connected; of a family that the gateway's unit may still make."""
+        number = socket.socket(socket.AF_UNIX).detach()
+        handle: int = self.ssl.SSL_ImportFD(None, self.nspr.PR_ImportTCPSocket(number))
         return handle
 
     def narrow(self, handle: int, lowest: str, suites: Iterable[str]) -> None:
