@@ -61,9 +61,17 @@ class PeerMap(Generic[T]):
 
     def by_name(self, name: str | None) -> T | None:
         """Give what the narrowest entry for this name, or for a domain above it, says."""
-        if not self._names:
+        names = self._names
+        if not names or not name or len(name) > LONGEST_NAME:
             return None
-        return next((self._names[key] for key in _keys(name) if key in self._names), None)
+        name = name.lower().rstrip(".")
+        if name in ("", "unknown"):
+            return None
+        found = names.get(name)
+        while found is None and name:
+            found = names.get(f".{name}")
+            name = name.partition(".")[2]
+        return found
 
     def of(self, ip: str, name: str | None) -> T | None:
         """Give what is said of this address, or else of its name."""
@@ -102,16 +110,3 @@ class PeerMap(Generic[T]):
             lambda found: dict(found.items()), return_schema=entries
         )
         return core_schema.no_info_after_validator_function(cls, entries, serialization=written)
-
-
-def _keys(name: str | None) -> Iterator[str]:
-    """List what a name is filed under: itself, then `.` with itself and with each domain above it."""
-    if not name or len(name) > LONGEST_NAME:
-        return
-    name = name.lower().rstrip(".")
-    if name in ("", "unknown"):
-        return
-    yield name
-    while name:
-        yield f".{name}"
-        name = name.partition(".")[2]

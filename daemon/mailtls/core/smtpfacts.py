@@ -87,9 +87,14 @@ class SmtpFacts:
     mail_version: str = ""
 
     @property
+    def ip(self) -> str:
+        """Give the client's address, spelled as in tables."""
+        return canonical_ip(self.client_address[:LONGEST_ADDRESS])
+
+    @property
     def peer(self) -> Peer:
-        """Say who the client is, with its address spelled as in tables."""
-        return Peer(canonical_ip(self.client_address[:LONGEST_ADDRESS]), self.client_name or None)
+        """Say who the client is."""
+        return Peer(self.ip, self.client_name or None)
 
     @property
     def authenticated(self) -> bool:

@@ -147,10 +147,28 @@ class Snapshot:
 
 def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
     """Give the verdict at this stage of this message."""
-    if facts.authenticated:
+    judges = _JUDGES.get(facts.protocol_state)
+    if judges is None or facts.authenticated:
         return DUNNO
-    verdicts = [judged(facts, snapshot) for judged in _JUDGES.get(facts.protocol_state, ())]
-    return max(verdicts, key=lambda verdict: _GRAVITY[verdict.answer], default=DUNNO)
+    case, gravest = _Case(facts, snapshot), DUNNO
+    for judged in judges:
+        verdict = judged(case)
+        if verdict is not DUNNO and _GRAVITY[verdict.answer] > _GRAVITY[gravest.answer]:
+            gravest = verdict
+    return gravest
+
+
+class _Case:
+    """One question, with what nearly every judge asks first: it is asked for every message."""
+
+    __slots__ = ("door", "facts", "ip", "seen", "snapshot")
+
+    def __init__(self, facts: SmtpFacts, snapshot: Snapshot) -> None:
+        self.facts = facts
+        self.snapshot = snapshot
+        self.door = facts.door(snapshot.ports)
+        self.seen = facts.protection(self.door)
+        self.ip = facts.ip
 
 
 def domain_of(address: str) -> str:
@@ -159,15 +177,15 @@ def domain_of(address: str) -> str:
     return domain.lower().rstrip(".") if at else ""
 
 
-def _requirement(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+def _requirement(case: _Case) -> Verdict:
     """Hold the message to what is required of its sender's domain, and of the peer."""
-    door, peer = facts.door(snapshot.ports), facts.peer
-    seen = facts.protection(door)
-    asked = {
-        "of this peer": snapshot.required_of_peers.of(peer.ip, peer.name),
-        "of its sender's domain": snapshot.required_of_domains.by_name(domain_of(facts.sender)),
-    }
-    missed = [(whom, need) for whom, need in asked.items() if need and seen is not None and seen < need.lowest]
+    facts, snapshot, seen = case.facts, case.snapshot, case.seen
+    peers = snapshot.required_of_peers.of(case.ip, facts.client_name)
+    domains = snapshot.required_of_domains.by_name(domain_of(facts.sender))
+    if seen is None or (peers is None and domains is None):
+        return DUNNO
+    asked = {"of this peer": peers, "of its sender's domain": domains}
+    missed = [(whom, need) for whom, need in asked.items() if need and seen < need.lowest]
     if not missed:
         return DUNNO
     whom, need = max(missed, key=lambda item: item[1].lowest)
@@ -177,20 +195,20 @@ def _requirement(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
         Answer.DEFER,
         Ground.NOT_PROTECTED_ENOUGH,
         printable(f"{text} {need.url}".rstrip()),
-        _said(facts, f"deferred: {_shown(facts, door)}, but [require] asks for {lowest} {whom}"),
+        _said(facts, f"deferred: {_shown(case)}, but [require] asks for {lowest} {whom}"),
     )
 
 
-def _sender_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+def _sender_limit(case: _Case) -> Verdict:
     """Take through a door only what the waiver was given for."""
-    limits = _limits(facts, snapshot)
+    facts, limits = case.facts, _limits(case)
     if limits is None or not limits.senders or not facts.sender or _holds(limits.senders, domain_of(facts.sender)):
         return DUNNO
     return _over(facts, Ground.SENDER_NOT_WAIVED, "this sender's domain", "of certain sender domains")
 
 
-def _recipient_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
-    limits = _limits(facts, snapshot)
+def _recipient_limit(case: _Case) -> Verdict:
+    facts, limits = case.facts, _limits(case)
     if limits is None or not limits.recipients or not facts.recipient:
         return DUNNO
     address = facts.recipient.lower()
@@ -199,24 +217,26 @@ def _recipient_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
     return _over(facts, Ground.RECIPIENT_NOT_WAIVED, "this recipient", "to certain recipients")
 
 
-def _size_limit(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+def _size_limit(case: _Case) -> Verdict:
     """Refuse by the announced size before the data come, by the true one afterwards."""
-    limits = _limits(facts, snapshot)
+    facts, limits = case.facts, _limits(case)
     if limits is None or limits.size is None or facts.size <= limits.size:
         return DUNNO
     return _over(facts, Ground.TOO_LARGE, f"more than {limits.size} bytes", f"of at most {limits.size} bytes")
 
 
-def _downgrade(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+def _downgrade(case: _Case) -> Verdict:
     """Notice a peer that can do TLS 1.2 and comes with less: exactly what an attacker on the path looks like."""
-    door, peer, guard = facts.door(snapshot.ports), facts.peer, snapshot.guard
-    proof, seen = snapshot.proven.get(peer.ip), facts.protection(door)
-    if proof is None or proof.sessions < guard.sessions or seen is None or seen >= TLS12 or door is not Door.STRICT:
+    seen, guard = case.seen, case.snapshot.guard
+    if seen is None or seen >= TLS12 or case.door is not Door.STRICT:
         return DUNNO
-    terms = snapshot.waivers.by_address(peer.ip)
+    proof = case.snapshot.proven.get(case.ip)
+    if proof is None or proof.sessions < guard.sessions:
+        return DUNNO
+    terms = case.snapshot.waivers.by_address(case.ip)
     if terms is not None and terms.level is Level.CLEARTEXT and seen == CLEARTEXT:
         return DUNNO  # STARTTLS is hidden from it
-    shown, expected = _shown(facts, door), name_of(proof.version)
+    shown, expected = _shown(case), name_of(proof.version)
     text = "Your earlier sessions were encrypted with {}, this one is not"
     if seen != CLEARTEXT:
         text = "Your earlier sessions used {}, this one uses a weaker version"
@@ -225,27 +245,26 @@ def _downgrade(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
         Ground.DOWNGRADE,
         f"{HEADER}: {shown}; expected {expected}" if guard.answer is Answer.STAMP else text.format(expected),
         _said(
-            facts,
+            case.facts,
             f"downgrade: {shown}, after {proof.sessions} sessions with TLSv1.2 or later at the strict door; "
             "this is exactly what an attacker on the path looks like, and what a broken update of the peer looks like",
         ),
     )
 
 
-def _phasing_out(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
+def _phasing_out(case: _Case) -> Verdict:
     """Defer some of what is below a floor that is on its way, later refuse it.
 
     The message's queue id decides: a retry has another one, and passes as often as the percentage says.
     """
+    snapshot, seen = case.snapshot, case.seen
     if not snapshot.phases:
         return DUNNO
-    door = facts.door(snapshot.ports)
-    seen = facts.protection(door)
-    waived = snapshot.waivers.by_address(facts.peer.ip) is not None
+    waived = snapshot.waivers.by_address(case.ip) is not None
     for phase in snapshot.phases:
         meant = (phase.cleartext or seen != CLEARTEXT) and (phase.waived or not waived)
-        if meant and seen is not None and seen < phase.lowest and _drawn(facts) < phase.percent:
-            return _phased_out(facts, phase, _shown(facts, door))
+        if meant and seen is not None and seen < phase.lowest and _drawn(case.facts) < phase.percent:
+            return _phased_out(case.facts, phase, _shown(case))
     return DUNNO
 
 
@@ -273,15 +292,15 @@ def _phased_out(facts: SmtpFacts, phase: Phase, shown: str) -> Verdict:
     )
 
 
-def _limits(facts: SmtpFacts, snapshot: Snapshot) -> WaiverLimits | None:
+def _limits(case: _Case) -> WaiverLimits | None:
     """Give the limits of the waiver that this session makes use of; None: it makes use of none."""
-    door = facts.door(snapshot.ports)
-    if door is Door.STRICT and facts.encrypted:
+    encrypted = case.facts.encrypted
+    if case.door is Door.STRICT and encrypted:
         return None  # as most are: without a look-up
-    terms = snapshot.waivers.by_address(facts.peer.ip)
+    terms = case.snapshot.waivers.by_address(case.ip)
     if terms is None:
         return None
-    used = not facts.encrypted if terms.level is Level.CLEARTEXT else door is not Door.STRICT
+    used = not encrypted if terms.level is Level.CLEARTEXT else case.door is not Door.STRICT
     return terms.limits if used else None
 
 
@@ -299,11 +318,11 @@ def _over(facts: SmtpFacts, ground: Ground, what: str, only: str) -> Verdict:
     )
 
 
-def _shown(facts: SmtpFacts, door: Door) -> str:
+def _shown(case: _Case) -> str:
     """Name what protects the session."""
-    if facts.encrypted:
-        return printable(facts.encryption_protocol, 20)
-    return "SSLv3 or so, at the gateway" if door is Door.SSLV3 else "cleartext"
+    if case.facts.encrypted:
+        return printable(case.facts.encryption_protocol, 20)
+    return "SSLv3 or so, at the gateway" if case.door is Door.SSLV3 else "cleartext"
 
 
 def _said(facts: SmtpFacts, what: str) -> str:
@@ -315,7 +334,7 @@ def _said(facts: SmtpFacts, what: str) -> str:
 
 _GRAVITY = {answer: gravity for gravity, answer in enumerate(Answer)}
 
-_Judge = Callable[[SmtpFacts, Snapshot], Verdict]
+_Judge = Callable[[_Case], Verdict]
 _JUDGES: Mapping[Stage, tuple[_Judge, ...]] = {
     Stage.RCPT: (_recipient_limit,),
     # Once per message, with all that is known of TLS: what is counted here is counted once.
