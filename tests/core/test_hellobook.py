@@ -110,3 +110,28 @@ def test_a_flood_of_long_hellos_is_bounded_by_its_bytes(monkeypatch: pytest.Monk
 
 def test_times_of_another_zone_are_the_same_times() -> None:
     assert book_of(seen()).match(replace(failed(0), at=NOW + timedelta(hours=1))) is None
+
+
+def test_a_hello_that_comes_after_its_session_is_matched_when_it_comes() -> None:
+    book = book_of(seen(ip="192.0.2.8"))
+    assert book.match(failed(0)) is None
+    assert book.take_late() == []
+    book.put(seen(port=1, ago=100))
+    assert book.take_late() == [], "that was not it"
+    book.put(seen(ago=1))
+    ((session, heard),) = book.take_late()
+    assert (session, heard.hello) == (failed(0), read_hello(OLD))
+    assert book.take_late() == []
+    assert book.matched == 1
+
+
+def test_sessions_that_wait_for_their_hellos_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hellobook, "LATE", 10)
+    book = book_of(seen())
+    for last in range(30):
+        book.match(failed(0, ip=f"203.0.113.{last}"))
+        book.put(seen(ago=100, ip=f"203.0.113.{last}"))
+    assert len(book._unmatched) == len(book._late) == 10
+    for last in range(30):
+        book.put(seen(ip=f"203.0.113.{last}"))
+    assert len(book.take_late()) == 10

@@ -125,3 +125,19 @@ async def test_without_an_observer_the_log_alone_decides_and_nothing_is_told_of_
             (explained,) = await world.answers.explain(AskExplain(whom=PEER))
             assert explained.hello is None
             assert (await world.answers.status()).observer is None
+
+
+async def test_a_hello_that_is_slower_than_the_log_counts_from_the_next_session_on(tmp_path: Path) -> None:
+    keeper = Keeper()
+    with listening(tmp_path / "keeper.sock", keeper.serve):
+        async with running(a_world(tmp_path, keeper)) as world:
+            server = Observed(tmp_path)
+            await world.until(lambda: world.link.reachable)
+            server.sees("192.0.2.8")
+            for _ in range(3):
+                world.write(*server.shares_no_cipher(PEER, 40000))
+            await world.until(lambda: world.sessions == 3)
+            server.sees(PEER, port=40000)
+            world.write(*server.shares_no_cipher(PEER, 40001))  # of this one nothing was seen
+            await world.until(lambda: PEER in keeper.waivers)
+            assert keeper.waivers[PEER].level is Level.LEGACY_RSA

@@ -80,13 +80,22 @@ class Desk:
             self._server_says(statement)
         if not sessions:
             return
-        if self._hellos is not None:
-            self._hellos.take()  # what was seen before these lines were written may still be on its way
         await self._memory.recall(self.decider, {session.peer.ip for session in sessions if session.peer is not None})
+        self._hear_the_observer()
         now = self._clock()
         for session in map(self.complete, sessions):
             self._session(session, now, readable_at)
         self._watch_server(now)
+
+    def _hear_the_observer(self) -> None:
+        """Take what was seen before these lines were written, and what came late for earlier ones."""
+        if self._hellos is None:
+            return
+        self._hellos.take()
+        for session, heard in self._hellos.late():
+            self.decider.hellos.hear(session, heard)
+            if session.peer is not None and self.decider.hellos.of(session.peer.ip) is heard:
+                self._memory.add_hello(session.peer.ip, heard)
 
     def _session(self, session: Session, now: datetime, readable_at: float) -> None:
         self.figures.sessions += 1

@@ -111,6 +111,10 @@ class HelloListener:
         self._with_port = self._with_port or session.port is not None
         return self.book.match(session)
 
+    def late(self) -> list[tuple[Session, HeardHello]]:
+        """Give the sessions whose hellos came after them."""
+        return self.book.take_late()
+
     def status(self) -> ObserverStatus:
         """How observing fares."""
         running = self._last is not None and self._clock() - self._last <= ALIVE

@@ -121,6 +121,10 @@ class Memory:
         if len(self._change.sessions) >= MANY:
             self._due.set()
 
+    def add_hello(self, ip: str, heard: HeardHello) -> None:
+        """Keep what a peer offered in a session that was kept before."""
+        self._change.hellos[ip] = heard
+
     def add_decision(self, decision: Decision) -> None:
         """Keep a decision for the store."""
         if len(self._change.decisions) < MOST_SESSIONS:
