@@ -61,6 +61,8 @@ def doctor(
       mailtlsctl doctor --handshakes --count 2000
     """
     if handshakes:
+        if nagios:
+            raise typer.BadParameter("--nagios is about findings, and --handshakes has none; ask for one of them")
         from mailtls.ctl.doctorhandshakes import Order
         from mailtls.ctl.doctorhandshakes import handshakes as shake
 

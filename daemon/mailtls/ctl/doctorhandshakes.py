@@ -38,6 +38,8 @@ from mailtls.errors import ConfigError, StoreError
 
 PATIENCE_S = 10.0
 """So long the log may take to have everything."""
+LONG_S = 2.0
+"""Seconds for one hello; usually it is milliseconds."""
 FINDINGS = 1
 PRINTED = 5  # kinds of misses in text; the file and --json have all
 _WORDS = {
@@ -145,11 +147,14 @@ def _compare(
     clients: list[tuple[str, int]] = []
     try:
         with ReadingBar("handshakes") as bar:
+            begun = time.monotonic()
             for hello in hellos:
                 for service in services:
                     trial, client = _try(hello, service)
                     trials.append(trial)
                     clients.append(client)
+                if hello is hellos[0]:
+                    _warn(time.monotonic() - begun, order.count)
                 if bar.callback is not None:
                     bar.callback(len(trials), len(hellos) * len(services))
         deadline = time.monotonic() + PATIENCE_S
@@ -160,6 +165,16 @@ def _compare(
         return reasoned, log.name
     finally:
         log.close()
+
+
+def _warn(seconds: float, count: int) -> None:
+    """Say so where a round takes long: then somebody makes clients wait before he greets them."""
+    if seconds > LONG_S:
+        output.complain(
+            f"each hello takes {seconds:.0f} s here, all {count} about {seconds * count / 60:.0f} minutes: postscreen "
+            "lets this machine wait (postscreen_access_list), or Postfix waits for a DNS that does not answer; --count "
+            "asks for fewer"
+        )
 
 
 def _try(hello: bytes, service: OfferingService) -> tuple[Trial, tuple[str, int]]:
