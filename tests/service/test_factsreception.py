@@ -17,7 +17,7 @@ from mailtls.edge.factssender import FactsSender
 from mailtls.service.factsreception import AT_ONCE, FAULT, KINDS, LOST, TAKEN, FactsReception
 
 FACTS = SmtpFacts(protocol_state=Stage.DATA, client_address="192.0.2.1", queue_id="4F2")
-RUBBISH = {"broken": b"rubbish\x1b[31m", "other_version": b"9 {}", "oversized": b"1 " + b"x" * LARGEST}
+RUBBISH = {"broken": b"rubbish\x1b[31m", "other_version": b"9\0", "oversized": b"1\0" + b"x" * LARGEST}
 NOTE = Verdict(Answer.NOTE, Ground.DOWNGRADE, reason="downgrade")
 
 

@@ -1,6 +1,7 @@
-"""What the milter tells mailtlsd of one message: the facts and the verdict, in one datagram of JSON.
+"""What the milter tells mailtlsd of one message: the facts and the verdict, in one datagram.
 
-Sans-IO. What does not fit, or is no such datagram, is a `Misshapen`: counted, and nothing else.
+Texts in a settled order, each ended by NUL, which no text of the Milter protocol can hold: JSON would take as long as
+all the rest that is done for a message. Sans-IO. What is no such datagram is a `Misshapen`: counted, and nothing else.
 
 SECURITY: the milter reads strangers' words all day and is not trusted further than that: every field is checked, the
 whole is bounded, and mailtlsd believes of it what it believes of a log line. `lost` is the milter's own count.
@@ -8,19 +9,21 @@ whole is bounded, and mailtlsd believes of it what it believes of a log line. `l
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from mailtls.core.smtpfacts import SmtpFacts
-from mailtls.core.verdict import DUNNO, Verdict
+from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.verdict import DUNNO, Answer, Ground, Verdict
 
 LARGEST = 32 * 1024
 """Bytes of a datagram. The longest honest one has a few names and addresses, and two sentences."""
 
 VERSION = 1
 
+_HEAD = ("lost", "answer", "ground", "text", "reason")
 _SHORTENED = 100
 """Characters that are left of a word where the whole would be too long."""
 
@@ -31,7 +34,7 @@ class Misshapen(StrEnum):
     OVERSIZED = "oversized"
     """More than `LARGEST` bytes."""
     BROKEN = "broken"
-    """No version, or no JSON of this shape behind it."""
+    """No version, or not the texts behind it that this version has."""
     OTHER_VERSION = "other_version"
     """Of a milter that is older or newer than mailtlsd, until both have been started anew."""
 
@@ -45,7 +48,10 @@ class FactsParcel:
     lost: int = 0
 
 
-_PARCEL = TypeAdapter(FactsParcel)
+_NAMES = tuple(each.name for each in fields(SmtpFacts))
+_NUMBERS = frozenset(each.name for each in fields(SmtpFacts) if each.type == "int")
+_words = attrgetter(*_NAMES)
+_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 def pack_facts(parcel: FactsParcel) -> bytes:
@@ -58,17 +64,35 @@ def unpack_facts(data: bytes) -> FactsParcel | Misshapen:
     """Read a datagram."""
     if len(data) > LARGEST:
         return Misshapen.OVERSIZED
-    version, _, body = data.partition(b" ")
-    if version != b"%d" % VERSION:
-        return Misshapen.OTHER_VERSION if version.isdigit() else Misshapen.BROKEN
     try:
-        return _PARCEL.validate_json(body, strict=True)
-    except ValidationError:
+        version, *words = data.decode("utf-8").split("\0")
+    except UnicodeDecodeError:
         return Misshapen.BROKEN
+    if version != str(VERSION):
+        return Misshapen.OTHER_VERSION if _NUMBER.fullmatch(version) else Misshapen.BROKEN
+    if len(words) != len(_HEAD) + len(_NAMES):
+        return Misshapen.BROKEN
+    lost, answer, ground, text, reason = words[: len(_HEAD)]
+    found: dict[str, Any] = dict(zip(_NAMES, words[len(_HEAD) :], strict=True))
+    numbers = {name: found[name] for name in _NUMBERS}
+    if not all(map(_NUMBER.fullmatch, (lost, *numbers.values()))):
+        return Misshapen.BROKEN
+    try:
+        found["protocol_state"] = Stage(found["protocol_state"])
+        verdict = Verdict(Answer(answer), Ground(ground), text, reason)
+    except ValueError:
+        return Misshapen.BROKEN
+    found |= {name: int(number) for name, number in numbers.items()}
+    return FactsParcel(SmtpFacts(**found), DUNNO if verdict == DUNNO else verdict, int(lost))
 
 
 def _written(parcel: FactsParcel) -> bytes:
-    return b"%d %s" % (VERSION, _PARCEL.dump_json(parcel, exclude_defaults=True))
+    verdict = parcel.verdict
+    head = (VERSION, parcel.lost, verdict.answer, verdict.ground, verdict.text, verdict.reason)
+    text = "\0".join(map(str, (*head, *_words(parcel.facts))))
+    if text.count("\0") != len(_HEAD) + len(_NAMES):  # none comes over a protocol whose texts end at it
+        text = "\0".join(str(word).replace("\0", "?") for word in (*head, *_words(parcel.facts)))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _shortened(parcel: FactsParcel) -> FactsParcel:

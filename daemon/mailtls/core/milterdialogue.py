@@ -119,7 +119,7 @@ class MilterDialogue:
 
     def hello(self, name: str) -> None:
         """Hear HELO or EHLO."""
-        self._helo = _word(name)
+        self._helo = name[:LONGEST]
 
     def sender(self, words: Sequence[bytes]) -> None:
         """Hear MAIL: the path as the client wrote it, and its parameters. A message begins."""
@@ -166,9 +166,12 @@ class MilterDialogue:
         return Ending(judged, remove if self.wishes.headers else 0, stamp)
 
     def _read(self, stage: Stage, macro: Macro, recipient: str) -> SmtpFacts:
-        found: dict[str, Any] = {field: _word(macro(name)) for name, field in FIELDS.items()}
-        for field in _ADDRESSES:
-            found[field] = found[field].removeprefix(_IPV6)
+        found: dict[str, Any] = {field: macro(name) or "" for name, field in FIELDS.items()}
+        if sum(map(len, found.values())) > LONGEST:
+            found = {field: word[:LONGEST] for field, word in found.items()}
+        if found["client_address"].startswith(_IPV6):
+            for field in _ADDRESSES:
+                found[field] = found[field].removeprefix(_IPV6)
         return SmtpFacts(
             **found,
             protocol_state=stage,
@@ -178,12 +181,6 @@ class MilterDialogue:
             size=self._size,
             encryption_keysize=_number(macro(BITS) or ""),
         )
-
-
-def _word(text: str | None) -> str:
-    """Keep a bounded piece that can be written as UTF-8."""
-    text = (text or "")[:LONGEST]
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _address(path: bytes) -> str:

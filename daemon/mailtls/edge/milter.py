@@ -157,7 +157,12 @@ class _Callbacks:
         return self._reply(context, context.getpriv().recipient(words, _macro(context)))
 
     def data(self, context: Any) -> int:
-        return self._reply(context, context.getpriv().data(_macro(context)))
+        connection = context.getpriv()
+        try:
+            reply = connection.data(context.getsymval)
+        except UnicodeDecodeError:  # once in a blue moon: the wrapper would cost each message
+            reply = connection.data(_macro(context))
+        return self._reply(context, reply)
 
     def header(self, context: Any, name: str, value: bytes) -> int:
         context.getpriv().header(name, len(value))
