@@ -27,7 +27,7 @@ def completed(words: str) -> set[str]:
     ("words", "offered"),
     [
         ("mailtlsctl ", set(COMMANDS)),
-        ("mailtlsctl exp", {"explain"}),
+        ("mailtlsctl exp", {"explain", "export"}),
         ("mailtlsctl allow-legacy --level ", {"legacy-rsa", "legacy", "sslv3", "cleartext"}),
         ("mailtlsctl report --format ", {"text", "json"}),
         ("mailtlsctl report --f", {"--format", "--fail-on-findings"}),
@@ -46,7 +46,7 @@ def test_tab_in_bash_completes_a_command() -> None:
     try:
         shell.sendline('PS1="ready> "; eval "$(_MAILTLSCTL_COMPLETE=source_bash mailtlsctl)"; echo set-up=$?')
         shell.expect(r"set-up=0")
-        shell.send("echo mailtlsctl-x; mailtlsctl exp\t")
+        shell.send("echo mailtlsctl-x; mailtlsctl expl\t")
         shell.expect(r"mailtlsctl explain ")
     finally:
         shell.close(force=True)

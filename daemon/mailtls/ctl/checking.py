@@ -56,7 +56,7 @@ def doctor(
     Examples:
       mailtlsctl doctor
       mailtlsctl doctor --log /var/log/mail.log.1 /var/log/mail.log
-      mailtlsctl doctor --json | jq -r '.findings[] | .id + " " + .where'
+      mailtlsctl doctor --json | jq -r '.findings[] | .severity + " " + .id'
       mailtlsctl doctor --nagios
       mailtlsctl doctor --handshakes --count 2000
     """
