@@ -28,10 +28,10 @@ from mailtls.ctl.applying import Asked, DoorOptions, room_of, site_of, workplace
 from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.errors import MailtlsError, RefusedError
 from mailtls.service.applychange import now
+from mailtls.service.applyderive import drift
 from mailtls.service.applyguard import guard
 from mailtls.service.applyplan import Site
 from mailtls.service.applyrecover import recover
-from mailtls.service.applysetup import drift
 from mailtls.service.applysurvey import survey
 
 USAGE = 2
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words)
         command.add_argument("--dry-run", action="store_true", help="print what would change, as a diff")
         command.add_argument("--now", action="store_true", help="cut the sessions at doors that go")
-    commands.choices["setup"].add_argument("--doors", metavar="LEVELS", help="legacy-rsa, legacy, both, or none")
+    commands.choices["setup"].add_argument("--doors", metavar="LEVELS", help="of legacy-rsa,legacy,sslv3, or none")
     commands.choices["setup"].add_argument(
         "--policy-service", action=argparse.BooleanOptionalAction, help="let Postfix ask mailtlsd about messages"
     )

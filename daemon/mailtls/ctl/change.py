@@ -33,7 +33,7 @@ Service = Annotated[
 ]
 Doors = Annotated[
     str | None,
-    typer.Option("--doors", metavar="LEVELS", help="legacy-rsa and legacy, with a comma, or none; else what differs."),
+    typer.Option("--doors", metavar="LEVELS", help="Of legacy-rsa,legacy,sslv3, or none; else what differs."),
 ]
 SelfSigned = Annotated[
     bool, typer.Option("--self-signed", help="Make an RSA certificate for the doors that nobody vouches for.")
@@ -64,7 +64,7 @@ def setup(
 
     A door is that service once more, at a port that only waived peers are sent to, with an RSA certificate beside
     the ECDSA one (legacy-rsa), or also as low as TLS 1.0 (legacy). It is made where it takes more than the service
-    itself.
+    itself. For SSLv3, RC4 and 3DES (sslv3) a gateway stands before it, where Debian's libnss3 is installed.
 
     With --policy-service Postfix asks mailtlsd about each message at DATA and at its end, at doors also about each
     recipient. Where mailtlsd does not answer, Postfix goes on as if it had not asked.

@@ -96,7 +96,7 @@ def plan_doors(shop: Workshop, servers: tuple[tuple[Service, Service], ...]) -> 
         return Doors(around, notes=notes)
     if why := _why_none(origins, strict):
         return Doors(around, notes=(*notes, f"No doors: {why}."))
-    lacks_rsa = KeyType.RSA not in strict[0].certificates
+    lacks_rsa = KeyType.RSA not in strict[0].certificates and wanted != (Level.SSLV3,)
     names = _names(first.values)
     chosen = choose(shop.wishes.root, shop.wishes.own, chains_of(first.values), names,
                     self_signed=shop.wishes.self_signed) if lacks_rsa else Chosen()  # fmt: skip
