@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from mailtls.edge.sdnotify import Notifier
 from mailtls.errors import ConfigError
 from mailtls.service.observer import Observer
 
+LOG = logging.getLogger("mailtls")
 STOPPED, MISCONFIGURED = 0, 2
 
 
@@ -60,6 +62,7 @@ async def _observe(config: Config, packets: list[PacketSocket]) -> int:
     notifier = Notifier()
     ports = ", ".join(map(str, config.observer.ports))
     notifier.send("READY=1", f"STATUS=sees hellos to port {ports}")
+    LOG.info("mailtls-observer %s sees hellos to port %s", __version__, ports)
     try:
         await Observer(packets, HelloSender(config.places.hellos), time, lambda: notifier.send("WATCHDOG=1")).run()
     except asyncio.CancelledError:
