@@ -38,10 +38,14 @@ protocols {
   imap = yes
 }
 ssl_server {
-  cert_file = /etc/ssl/not-flat.pem
+  cert_file = /etc/ssl/imap.pem
+  key_file = /etc/ssl/imap.key
 }
-ssl_server_cert_file = /etc/ssl/imap.pem
-ssl_server_key_file = /etc/ssl/imap.key
+local_name mail.example.org {
+  ssl_server {
+    cert_file = /etc/ssl/other.pem
+  }
+}
 """
 
 
@@ -59,7 +63,11 @@ def test_blocks_are_kept_apart() -> None:
 
 def test_certificates_of_2_4_have_other_names() -> None:
     pairs = list(certificate_settings(facts(PRINTED_2_4, (2, 4))))
-    assert [pair[3:] for pair in pairs] == [("/etc/ssl/imap.pem", "/etc/ssl/imap.key")]
+    assert [(block, file, key) for block, _, _, file, key in pairs] == [
+        ("", "/etc/ssl/imap.pem", "/etc/ssl/imap.key"),
+        ("local_name mail.example.org", "/etc/ssl/other.pem", "/etc/ssl/imap.key"),
+    ]
+    assert facts(PRINTED_2_4, (2, 4)).value("protocols") == "imap"
 
 
 def test_the_socket_that_dovecot_opens_is_found() -> None:

@@ -61,7 +61,7 @@ DOVECOT_ROWS = (
     dovecot("SSLv2", "ssl_min_protocol = SSLv2\n", "dovecot_protocols_invalid"),
     dovecot("no such cipher", "ssl_cipher_list = FOOBAR\n", "dovecot_ciphers_invalid", says=("FOOBAR",)),
     dovecot("no such curve", "ssl_curve_list = P-1\n", "dovecot_curves_invalid"),
-    dovecot("no such certificate", "", "certificate_missing", *(() if NEW else ("dovecot_config_broken",)),
+    dovecot("no such certificate", "", "certificate_missing", "dovecot_config_broken",
             pair=certificate("nope.pem")),
     dovecot("no certificate in it", "", "certificate_broken", pair=certificate("empty.pem")),
     dovecot("another's key", "", "key_mismatch", pair=certificate("rsa.pem", "other.key")),

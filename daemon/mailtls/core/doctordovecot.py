@@ -24,6 +24,7 @@ CIPHERS, CURVES = "ssl_cipher_list", "ssl_curve_list"
 MINIMA = ("ANY", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "LATEST")
 NO_PROTOCOLS = frozenset({"lmtp", "sieve", "none"})
 """Protocols where nobody logs in by TLS from outside, or little."""
+_GATHERED = frozenset({"ssl", "ssl_server"})
 _SETTING = re.compile(r"^(?P<name>[a-z0-9_]{1,80}) =(?: (?P<value>.*))?$")
 _OPENS = re.compile(r"^(?P<block>[^{}=#]{1,300}) \{$")
 _OBSOLETE = re.compile(r"Obsolete setting in (?P<where>.+?): (?P<name>ssl_protocols)\b")
@@ -68,8 +69,13 @@ class DovecotFacts:
 
 
 def parse_doveconf(text: str) -> tuple[Setting, ...]:
-    """Read what `doveconf -n` prints."""
-    found, blocks = [], []
+    """Read what `doveconf -n` prints.
+
+    2.4 gathers settings by their first words: `ssl_server { cert_file = x }` is `ssl_server_cert_file = x`, and a list
+    is a block of names with `yes`.
+    """
+    found: list[Setting] = []
+    blocks: list[str] = []
     for line in text.splitlines():
         words = line.strip()
         if opens := _OPENS.match(words):
@@ -77,8 +83,15 @@ def parse_doveconf(text: str) -> tuple[Setting, ...]:
         elif words == "}" and blocks:
             blocks.pop()
         elif setting := _SETTING.match(words):
-            found.append(Setting(" / ".join(blocks), setting["name"], (setting["value"] or "").strip()))
-    return tuple(found)
+            found.append(_placed(blocks, setting["name"], (setting["value"] or "").strip()))
+    listed = " ".join(each.name for each in found if each.block == "protocols" and each.value == "yes")
+    return (*found, Setting("", "protocols", listed)) if listed else tuple(found)
+
+
+def _placed(blocks: list[str], name: str, value: str) -> Setting:
+    if blocks and blocks[-1] in _GATHERED:
+        return Setting(" / ".join(blocks[:-1]), f"{blocks[-1]}_{name}", value)
+    return Setting(" / ".join(blocks), name, value)
 
 
 def dovecot_findings(facts: DovecotFacts) -> Iterator[DoctorFinding]:
