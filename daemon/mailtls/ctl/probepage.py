@@ -79,9 +79,9 @@ def _cell(row: VersionRow, name: str) -> str:
 def _certificates(answer: Probe, view: Screen) -> Iterator[str]:
     yield view.render(heading("Certificates"))
     if not answer.certificates:
-        yield view.prose("  none was shown")
+        yield view.prose("none was shown", indent=2)
     for row in answer.certificates:
-        yield view.prose(_certificate(row), lead=f"  {row.kind}", lead_style=HEADING)
+        yield view.prose(_certificate(row), lead=row.kind, lead_style=HEADING, indent=2)
         if row.sha256 is not None:
             yield view.prose(f"SHA-256 {row.sha256[:32]}", QUIET, indent=4)
             yield view.prose(row.sha256[32:], QUIET, indent=12)
@@ -102,20 +102,20 @@ def _rest(answer: Probe, view: Screen) -> Iterator[str]:
     yield view.render(heading("Keys and sessions"))
     for groups in answer.groups:
         more = "" if groups.complete else "; there may be others"
-        yield view.prose(f"  groups in {groups.version}: {', '.join(groups.groups) or 'none'}{more}")
+        yield view.prose(f"groups in {groups.version}: {', '.join(groups.groups) or 'none'}{more}", indent=2)
     if answer.dh_prime_bits is not None:
-        yield view.prose(f"  Diffie-Hellman prime: {answer.dh_prime_bits} bits")
+        yield view.prose(f"Diffie-Hellman prime: {answer.dh_prime_bits} bits", indent=2)
     if answer.server_names is not None:
-        yield view.prose(f"  server names: {_NAMINGS[answer.server_names]}")
+        yield view.prose(f"server names: {_NAMINGS[answer.server_names]}", indent=2)
     for given, word in ((True, "given"), (False, "not given")):
         if listed := [version for version, ticket in answer.tickets.items() if ticket is given]:
-            yield view.prose(f"  session tickets {word}: {', '.join(listed)}")
+            yield view.prose(f"session tickets {word}: {', '.join(listed)}", indent=2)
     if answer.secure_renegotiation is False:
-        yield view.prose("  secure renegotiation (RFC 5746) is not known to the server", BAD)
+        yield view.prose("secure renegotiation (RFC 5746) is not known to the server", BAD, indent=2)
     if answer.asks_client_certificate:
-        yield view.prose("  clients are asked for a certificate")
+        yield view.prose("clients are asked for a certificate", indent=2)
     if answer.service.starttls:
-        yield view.prose(f"  a command behind STARTTLS: {_injection(answer)}")
+        yield view.prose(f"a command behind STARTTLS: {_injection(answer)}", indent=2)
 
 
 def _injection(answer: Probe) -> str:
