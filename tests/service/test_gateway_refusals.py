@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from mailtls.core.serverhello import FlightReader, ServerAnswer
 from mailtls.core.tlsversion import SSLV2, SSLV3, TLS10, TLS12, TLS13
 from mailtls.edge.nss import SUITES, capability
 
-from .gatewayhouse import GatewayHouse, gateway_house, reply
+from .gatewayhouse import PATIENCE_S, GatewayHouse, gateway_house, reply
 
 pytestmark = pytest.mark.skipif(capability() is not None, reason=capability() or "")
 
@@ -111,7 +112,10 @@ def test_a_handshake_within_the_session_is_refused(tmp_path: Path) -> None:
                 assert line, said
             asking.stdin.write("R\n")
             asking.stdin.flush()
+            patience = threading.Timer(PATIENCE_S, asking.kill)  # it would go on for ever, if it got its way
+            patience.start()
             said = asking.stdout.read()
+            patience.cancel()
         assert "RENEGOTIATING" in said
         assert "no renegotiation" in said
         with house.secure() as other:
