@@ -1,4 +1,4 @@
-"""Our hooks into the SMTP dialogue, as master.cf names them: where Postfix asks the policy service.
+"""Our hooks into the SMTP dialogue, as master.cf names them: where Postfix asks the policy service, and the milter.
 
 The question stands in a restriction class of the entry's own, so that each place is one word of ours, put in front of
 what the site asks there and taken out byte for byte. In front, because a `permit` of the site's would end the list: the
@@ -10,7 +10,7 @@ door also for each recipient, since at DATA Postfix names none where there are s
 header from END-OF-MESSAGE: a PREPEND there comes too late.
 
 Settings in braces for one service: Postfix 3.0, `policy_context` 3.1. With `default_action=DUNNO` and one try a dead
-mailtlsd costs nothing, one that hangs three seconds a question (facts 9.5).
+mailtlsd costs nothing, and one that hangs three seconds for the first message of each smtpd process (facts 9.5).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from mailtls.core.cause import Door
 from mailtls.core.mapentry import SEPARATORS, Wanted
+from mailtls.core.milterentry import ELEMENT, MILTERS
 from mailtls.core.smtpfacts import CONTEXT
 
 CLASS = "mailtls_policy"
@@ -34,9 +35,13 @@ _ASK = "check_policy_service"
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What Postfix asks. `policy`: where the policy service is, `unix:mailtls/policy`; None: it is not asked."""
+    """What Postfix asks. `policy`: where the policy service is, `unix:mailtls/policy`; None: it is not asked.
+
+    `milter`: whether it tells mailtls-milter (core/milterentry.py).
+    """
 
     policy: str | None = None
+    milter: bool = False
 
 
 NO_HOOKS = Hooks()
@@ -63,9 +68,11 @@ def _question(where: str, door: Door) -> tuple[str, str]:
 
 def strict_hooks(hooks: Hooks, service: str, own: Mapping[str, str]) -> tuple[Wanted, ...]:
     """Say what the port-25 service shall ask; `own`: what its parameters took from main.cf so far, as written."""
+    heard = (Wanted(service, MILTERS, (ELEMENT,), own.get(MILTERS, "")),) if hooks.milter else ()
     if hooks.policy is None:
-        return ()
+        return heard
     return (
+        *heard,
         Wanted(service, CLASSES, (CLASS,), own.get(CLASSES, "")),
         Wanted(service, CLASS, _question(hooks.policy, Door.STRICT)),
         *(Wanted(service, stage, (CLASS,), own.get(stage, "")) for stage in STAGES),
