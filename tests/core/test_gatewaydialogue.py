@@ -10,11 +10,13 @@ from mailtls.core.gatewaydialogue import (
     HARMLESS,
     LONGEST_LINE,
     LONGEST_REPLY,
+    MOST_REFUSED,
     NOT_READY,
     READY,
     TLS_FIRST,
     TOO_EARLY,
     TOO_LONG,
+    TOO_MANY,
     UNAVAILABLE,
     Action,
     GatewayDialogue,
@@ -163,3 +165,14 @@ def test_however_bytes_arrive_no_transaction_reaches_postfix_before_tls_is_settl
             words = action.data.split(None, 1)
             assert not words or words[0].upper() in HARMLESS
     assert Turn.PLAIN not in turns or not demand_tls
+
+
+def test_whoever_goes_on_with_what_is_refused_is_sent_away() -> None:
+    """Postfix never hears of those commands, and so cannot count them."""
+    for command, refusal in ((b"MAIL FROM:<a@b>\r\n", TLS_FIRST), (b"STARTTLS now\r\n", NOT_READY)):
+        dialogue = GatewayDialogue(demand_tls=True)
+        dialogue.from_postfix(b"220 mx\r\n")
+        said = [dialogue.from_client(command) for _ in range(MOST_REFUSED + 1)]
+        assert said[:-1] == [(ToClient(refusal),)] * MOST_REFUSED
+        assert said[-1] == (ToClient(TOO_MANY), Turn.END)
+        assert dialogue.from_client(command) == ()

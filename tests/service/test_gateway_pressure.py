@@ -115,6 +115,30 @@ def test_time_ends_a_handshake_that_never_comes_and_a_session_that_says_nothing(
         assert sum("TLS handshake failed" in line for line in house.said) == 2
 
 
+def test_a_command_that_comes_byte_by_byte_must_be_there_in_time(tmp_path: Path) -> None:
+    """Each byte is a sign of life, and no reason to wait for the next one."""
+    with gateway_house(tmp_path, times=Times(idle=1.0)) as house, house.call() as client:
+        reply(client)
+        client.settimeout(0.1)
+        closed = False
+        for _ in range(100):
+            with suppress(TimeoutError, ConnectionError):
+                client.sendall(b"x")
+                closed = client.recv(1) == b""
+            if closed:
+                break
+        assert closed
+
+
+def test_a_client_that_says_without_end_what_is_refused_is_sent_away(tmp_path: Path) -> None:
+    with gateway_house(tmp_path, demand_tls=True) as house, house.call() as client:
+        reply(client)
+        client.sendall(b"MAIL FROM:<a@peer.test>\r\n" * 30)
+        said = exactly(client, 1 << 20)
+        assert said.endswith(b"421 4.7.0 Error: too many errors\r\n")
+        assert said.count(b"530 5.7.0") == 20
+
+
 def test_bytes_that_are_always_there_do_not_keep_the_others_waiting() -> None:
     """asyncio gives what the kernel has without waiting; whoever else comes must have a turn all the same."""
     pieces, turns = iter([b"x"] * 1000), 0

@@ -21,6 +21,9 @@ LONGEST_LINE = 2048
 
 LONGEST_REPLY = 64 * 1024
 
+MOST_REFUSED = 20
+"""Commands that the gateway refuses by itself, in one session; as Postfix's smtpd_hard_error_limit."""
+
 HARMLESS = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"QUIT", b"HELP", b"VRFY"})
 HIDDEN = frozenset({b"AUTH", b"PIPELINING", b"CHUNKING", b"XCLIENT", b"XFORWARD", b"STARTTLS", b"ETRN"})
 
@@ -28,6 +31,7 @@ READY = b"220 2.0.0 Ready to start TLS\r\n"
 NOT_READY = b"501 5.5.4 Syntax: STARTTLS\r\n"
 TLS_FIRST = b"530 5.7.0 Must issue a STARTTLS command first\r\n"
 TOO_EARLY = b"421 4.7.0 Error: data behind STARTTLS, closing\r\n"
+TOO_MANY = b"421 4.7.0 Error: too many errors\r\n"
 TOO_LONG = b"421 4.5.2 Error: line too long, closing\r\n"
 UNAVAILABLE = b"421 4.3.2 Service not available, try again later\r\n"
 
@@ -76,6 +80,7 @@ class GatewayDialogue:
     _awaited: _Awaited = _Awaited.GREETING
     _from_client: bytearray = field(default_factory=bytearray)
     _reply: bytearray = field(default_factory=bytearray)
+    _refused: int = 0
     _over: bool = False
 
     @property
@@ -126,7 +131,7 @@ class GatewayDialogue:
                 yield self._handed_on(verb, bytes(line) + end)
             elif self.demand_tls:
                 self._from_client = rest
-                yield ToClient(TLS_FIRST)
+                yield from self._refuse(TLS_FIRST)
             else:
                 self._over = True
                 yield ToPostfix(bytes(self._from_client))
@@ -142,11 +147,16 @@ class GatewayDialogue:
             yield from self._end(TOO_EARLY)
         elif not only:
             self._from_client.clear()
-            yield ToClient(NOT_READY)
+            yield from self._refuse(NOT_READY)
         else:
             self._over = True
             yield ToClient(READY)
             yield Turn.START_TLS
+
+    def _refuse(self, words: bytes) -> tuple[Action, ...]:
+        """Refuse a command that Postfix never hears of, and so does not count."""
+        self._refused += 1
+        return self._end(TOO_MANY) if self._refused > MOST_REFUSED else (ToClient(words),)
 
     def _end(self, last: bytes) -> tuple[Action, ...]:
         self._over = True

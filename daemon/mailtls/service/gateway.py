@@ -23,11 +23,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mailtls.core.acceptedmail import AcceptedMail
-from mailtls.core.gatewaydialogue import UNAVAILABLE, GatewayDialogue, ToClient, ToPostfix, Turn, is_whole_reply
-from mailtls.core.gatewayrule import GatewaySettings
+from mailtls.core.gatewaydialogue import (
+    UNAVAILABLE,
+    Action,
+    GatewayDialogue,
+    ToClient,
+    ToPostfix,
+    Turn,
+    is_whole_reply,
+)
+from mailtls.core.gatewayrule import GatewaySettings, Terms
 from mailtls.core.nssreason import library_line
 from mailtls.core.peer import canonical_ip
 from mailtls.core.proxyheader import Place, proxy_header
+from mailtls.core.waivedterms import WaivedTerms
 from mailtls.edge.gatewaystream import ClearStream, Stream, TlsStream, connected
 from mailtls.edge.nss import Agreed, Engine, TlsError
 
@@ -51,10 +60,14 @@ class Times:
 
 
 class Gateway:
-    """Serves connections. `tell` writes one line to the mail log."""
+    """Serves connections. `tell` writes one line to the mail log; `waived` gives what waivers say of single peers."""
 
-    def __init__(self, engine: Engine, settings: GatewaySettings, tell: Tell, times: Times = Times()) -> None:
+    def __init__(
+        self, engine: Engine, settings: GatewaySettings, tell: Tell, times: Times = Times(),
+        waived: Callable[[], WaivedTerms] = WaivedTerms,
+    ) -> None:  # fmt: skip
         self._engine = engine
+        self._waived = waived
         self._settings = settings
         self._tell = tell
         self._times = times
@@ -101,7 +114,8 @@ class Gateway:
             return
         self._present[client[0]] += 1
         try:
-            await _Session(self._engine, self._settings, self._tell, self._times, client, server).serve(stream)
+            terms = self._settings.terms_of(client[0], server[0], self._waived().peers)
+            await _Session(self._engine, self._settings, terms, self._tell, self._times, client, server).serve(stream)
         except (OSError, TimeoutError):
             pass  # the other side's affair
         finally:
@@ -115,6 +129,7 @@ class Gateway:
 class _Session:
     engine: Engine
     settings: GatewaySettings
+    terms: Terms
     tell: Tell
     times: Times
     client: Place
@@ -166,14 +181,17 @@ class _Session:
             postfix.close()
 
     async def _turn(self, dialogue: GatewayDialogue, clear: ClearStream, postfix: ClearStream) -> Turn | None:
-        """Take in what the side says whose turn it is, and do what follows."""
-        if dialogue.wants_client:
-            data = await clear.read()
-            if not data:
-                return Turn.END
-            actions = dialogue.from_client(data)
-        else:
-            actions = dialogue.from_postfix(await postfix.read())
+        """Take in what the side says whose turn it is, until something follows, and do that."""
+        actions: tuple[Action, ...] = ()
+        while not actions:
+            await asyncio.sleep(0)  # as in _pump
+            if dialogue.wants_client:
+                data = await clear.read()
+                if not data:
+                    return Turn.END
+                actions = dialogue.from_client(data)
+            else:
+                actions = dialogue.from_postfix(await postfix.read())
         for action in actions:
             match action:
                 case ToClient(data):
@@ -187,9 +205,8 @@ class _Session:
     # --- under TLS ---------------------------------------------------------------------------------------------
 
     async def _under_tls(self, clear: ClearStream) -> None:
-        terms = self.settings.terms_of(self.client[0], self.server[0])
         try:
-            secured = TlsStream(self.engine.session(clear.socket, terms.lowest, terms.ciphers))
+            secured = TlsStream(self.engine.session(clear.socket, self.terms.lowest, self.terms.ciphers))
         except TlsError as error:
             self._failed(error.word)
             return
