@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 from random import Random
 
 from mailtls.core.capture import CaptureReader
 from mailtls.core.clienthello import LONGEST, read_hello
+from mailtls.core.delegation import LONGEST_REQUEST, PolicyReader
 from mailtls.core.doorchoice import choose, doors_of
+from mailtls.core.factsparcel import FactsParcel, Misshapen, pack_facts, unpack_facts
 from mailtls.core.fingerprint import fingerprint
 from mailtls.core.gatewaydialogue import (
     HARMLESS,
@@ -30,8 +33,11 @@ from mailtls.core.gatewaydialogue import (
 from mailtls.core.hellofinder import HelloFinder
 from mailtls.core.helloframe import read_frame
 from mailtls.core.hellorecord import Kind, Sighting, Tally, read_record, write_record
+from mailtls.core.octets import extension, numbers, sized
 from mailtls.core.postfixview import Offering, PostfixSettings
 from mailtls.core.segment import LINKS, read_segment
+from mailtls.core.serverhello import FlightReader
+from mailtls.core.smtpfacts import SmtpFacts
 from mailtls.core.suite import KeyType
 from mailtls.edge.randomhello import random_hello
 from mailtls.errors import InputError
@@ -107,6 +113,43 @@ def _wrong_with(sighting: Sighting) -> str | None:
     if sighting.kind is Kind.HELLO and sighting.alert is not None:
         return "a hello with an alert"
     return check_hello(sighting.data)
+
+
+def check_answer(data: bytes) -> str | None:
+    """Read a server's answer whole and in pieces: the same but for the words, which are printable."""
+    whole, pieces = FlightReader(), FlightReader()
+    whole.feed(data)
+    size = 1 + len(data) % 13
+    for at in range(0, len(data), size):
+        pieces.feed(data[at : at + size])
+    found, again = whole.close(), pieces.close()
+    if (replace(found, fault=""), bool(found.fault)) != (replace(again, fault=""), bool(again.fault)):
+        return f"{found} at once, {again} in pieces of {size}"
+    if not found.fault.isprintable() or "\n" in found.fault:
+        return f"the fault is {found.fault!r}"
+    if found.accepted and found.refused:
+        return "accepted and refused"
+    return None
+
+
+def check_policy(data: bytes) -> str | None:
+    """Read questions of Postfix whole and in pieces: the same, as many as there are ends, and of a bounded rest."""
+    whole, pieces = PolicyReader(), PolicyReader()
+    found = whole.feed(data)
+    size = 1 + len(data) % 11
+    again = [one for at in range(0, len(data), size) for one in pieces.feed(data[at : at + size])]
+    if found != again:
+        return f"{found} at once, {again} in pieces of {size}"
+    return "more is kept than may be" if whole.pending > LONGEST_REQUEST else None
+
+
+def check_facts(data: bytes) -> str | None:
+    """Read a datagram of the milter: what is read is written, and read again, as it was."""
+    parcel = unpack_facts(data)
+    if isinstance(parcel, Misshapen):
+        return None
+    again = unpack_facts(pack_facts(parcel))
+    return None if again == parcel else f"{parcel} becomes {again}"
 
 
 # --- the gateway before TLS ----------------------------------------------------------------------------------------
@@ -221,12 +264,51 @@ def conversation(chance: Random) -> bytes:
     return bytes([chance.randrange(2)]) + b"".join(bytes((how, len(words))) + words for how, words in said)
 
 
+SUITES = (0x002F, 0xC02F, 0x1301)
+
+
+def answer(chance: Random) -> bytes:
+    """Write a server's flight, with a chain of nonsense, or an alert."""
+    if chance.random() < 0.2:
+        return b"\x15\x03\x01" + sized(bytes((2, chance.randrange(120))), 2)
+    version = chance.choice((0x0300, 0x0301, 0x0303))
+    body = numbers((version,)) + chance.randbytes(32) + sized(b"", 1) + numbers((chance.choice(SUITES),)) + b"\0"
+    more = [extension(number, chance.randbytes(2)) for number in (43, 51, 65281, 35) if chance.random() < 0.4]
+    body += sized(b"".join(more), 2) if more else b""
+    certificate = sized(chance.randbytes(60), 3)
+    messages = [b"\2" + sized(body, 3), b"\x0b" + sized(sized(certificate * chance.randrange(1, 3), 3), 3)]
+    messages += [b"\x0c" + sized(b"\3\0\x17" + sized(chance.randbytes(65), 1) + b"\4\3" + sized(b"s" * 70, 2), 3)]
+    messages += [b"\x0e" + sized(b"", 3)]
+    return b"".join(b"\x16" + numbers((version,)) + sized(message, 2) for message in messages)
+
+
+FACTS = SmtpFacts(
+    client_address="192.0.2.7", sender="a@peer.test", recipient="b@example.test", size=1000, encryption_keysize=256,
+    encryption_protocol="TLSv1.2", encryption_cipher="AES256-SHA",
+)  # fmt: skip
+
+
+def question(chance: Random) -> bytes:
+    """Write a question of Postfix."""
+    told = [f"{name}={getattr(FACTS, name)}" for name in ("client_address", "sender", "recipient", "size")]
+    lines = ["request=smtpd_access_policy", "protocol_state=DATA", *chance.sample(told, chance.randint(1, len(told)))]
+    return ("\n".join(lines) + "\n\n").encode() * chance.randint(1, 3)
+
+
+def facts(chance: Random) -> bytes:
+    """Write a datagram of the milter."""
+    return pack_facts(FactsParcel(replace(FACTS, size=chance.randrange(1 << 30)), lost=chance.randrange(5)))
+
+
 CHECKS: dict[str, Check] = {
     "hello": check_hello,
     "gateway": check_gateway,
     "record": check_record,
     "frame": check_frame,
     "capture": check_capture,
+    "answer": check_answer,
+    "policy": check_policy,
+    "facts": check_facts,
 }
 SEEDS: dict[str, Callable[[Random], bytes]] = {
     "hello": random_hello,
@@ -234,6 +316,9 @@ SEEDS: dict[str, Callable[[Random], bytes]] = {
     "record": record,
     "frame": frame,
     "capture": capture,
+    "answer": answer,
+    "policy": question,
+    "facts": facts,
 }
 
 
