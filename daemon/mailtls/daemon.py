@@ -230,6 +230,7 @@ class Daemon:
             self.changes.look(self.decider.turned_since, now())
             self.metrics.lag(max((watcher.lag() for watcher in self.watchers), default=0.0))
             self.look()
+            self.desk.hear_the_observer()
             if rounds % 10 == 0:
                 self.notifier.send(f"STATUS={self._line()}")
                 self.metrics.peers(await self.answers.counts())

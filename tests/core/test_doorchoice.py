@@ -93,6 +93,17 @@ def test_an_rsa_certificate_that_is_there_makes_no_door_of_its_own() -> None:
     assert choose(RSA_ONLY, doors).narrowest is Way.STRICT
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["not made", "made"])
+def test_what_an_rsa_certificate_would_add_is_known_although_setup_saw_suites_for_ecdsa_only(*, made: bool) -> None:
+    """Setup writes down only the suites that the certificates which are there can serve."""
+    seen = STRICT.model_copy(update={"ciphers": SUITES[:1]})
+    offers = Offering(versions=STRICT.versions, certificates=(KeyType.RSA, KeyType.ECDSA), ciphers=SUITES)
+    doorway = Doorway(level=Level.LEGACY_RSA, port=10125, offers=offers)
+    doors = doors_of(PostfixSettings(strict=seen, doors=(doorway,) if made else ())) or {}
+    assert (choose(RSA_ONLY, doors).narrowest, choose(RSA_ONLY, doors).level) == (Way.RSA_BESIDE, Level.LEGACY_RSA)
+    assert choose(MODERN, doors).narrowest is Way.STRICT
+
+
 def test_a_door_that_was_made_is_taken_as_it_was_made() -> None:
     made = Offering(versions=("TLSv1.1",), certificates=(KeyType.RSA,), ciphers=("AES128-SHA",))
     doorway = Doorway(level=Level.LEGACY, port=10225, offers=made)

@@ -13,11 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mailtls.core.ciphersuite import BY_NUMBER, FALLBACK_SCSV, SIGNALS, KeyExchange, is_grease, name_of
+from mailtls.core.ciphersuite import (
+    BY_NUMBER,
+    FALLBACK_SCSV,
+    SIGNALS,
+    CipherSuite,
+    KeyExchange,
+    is_grease,
+    name_of,
+    named,
+)
 from mailtls.core.clienthello import ClientHello
 from mailtls.core.handshake import Negotiated, Prediction, Refused, predict
 from mailtls.core.level import NO_SHARED_CIPHER, UNKNOWN_PROTOCOL, Level
-from mailtls.core.postfixview import PostfixSettings
+from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.core.serverprofile import (
     GATEWAY,
     OPENSSL_VERSIONS,
@@ -26,6 +35,7 @@ from mailtls.core.serverprofile import (
     SigningKey,
     profile_of,
 )
+from mailtls.core.suite import KeyType, key_type_of
 from mailtls.core.tlsversion import name_of as version_name
 
 
@@ -110,8 +120,9 @@ def doors_of(settings: PostfixSettings) -> Doors | None:
     strict = profile_of(settings.strict)
     doors = {Way.STRICT: strict}
     if not strict.has(SigningKey.RSA):
-        doors[Way.RSA_BESIDE] = replace(strict, keys=(*strict.keys, _RSA))
-        doors[Way.LEGACY_RSA] = replace(strict, keys=(_RSA,))
+        both = (*strict.ciphers, *_served_with_rsa(strict, settings.door(Level.LEGACY_RSA)))
+        doors[Way.RSA_BESIDE] = replace(strict, keys=(*strict.keys, _RSA), ciphers=both)
+        doors[Way.LEGACY_RSA] = replace(strict, keys=(_RSA,), ciphers=both)
     doors[Way.LEGACY] = LEGACY
     doors[Way.SSLV3] = GATEWAY
     for way, level in _LEVELS.items():
@@ -119,6 +130,16 @@ def doors_of(settings: PostfixSettings) -> Doors | None:
         if made is not None and made.offers.versions and way is not Way.SSLV3:
             doors[way] = profile_of(made.offers)
     return {way: doors[way] for way in Way if way in doors}
+
+
+def _served_with_rsa(strict: ServerProfile, made: Doorway | None) -> tuple[CipherSuite, ...]:
+    """Give the suites that an RSA certificate would add: what is known of a service has those of its certificates only.
+
+    Those of the legacy-rsa door where it was made: its cipher list is the strict one's. Else twins of what is there.
+    """
+    if made is not None and made.offers.ciphers:
+        return named(tuple(name for name in made.offers.ciphers if key_type_of(name) is KeyType.RSA))
+    return named(tuple(suite.name.replace("-ECDSA-", "-RSA-") for suite in strict.ciphers if "-ECDSA-" in suite.name))
 
 
 def choose(hello: ClientHello, doors: Doors) -> Choice:

@@ -119,6 +119,7 @@ class Answers:
 
     async def explain(self, ask: AskExplain) -> tuple[ExplainedKnownPeer, ...]:
         """What is known of a peer and why was decided what was decided. Raises StoreError."""
+        self._desk.hear_the_observer()
         peers = await self.peers(AskPeers(whom=ask.whom, limit=EXPLAINED))
         return tuple([await self._explain(peer) for peer in peers])
 

@@ -81,14 +81,14 @@ class Desk:
         if not sessions:
             return
         await self._memory.recall(self.decider, {session.peer.ip for session in sessions if session.peer is not None})
-        self._hear_the_observer()
+        self.hear_the_observer()
         now = self._clock()
         for session in map(self.complete, sessions):
             self._session(session, now, readable_at)
         self._watch_server(now)
 
-    def _hear_the_observer(self) -> None:
-        """Take what was seen before these lines were written, and what came late for earlier ones."""
+    def hear_the_observer(self) -> None:
+        """Take what was seen, and keep what came too late for its session."""
         if self._hellos is None:
             return
         self._hellos.take()
