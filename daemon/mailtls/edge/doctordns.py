@@ -74,12 +74,18 @@ def tlsa_records(host: str, names: Names) -> tuple[TlsaRecord, ...]:
     return tuple(found)
 
 
+def exchangers(domain: str, names: Names) -> tuple[str, ...]:
+    """Give the names of a domain's mail servers. Raises NotAskedError."""
+    return tuple(text.split()[-1].rstrip(".").lower() for text in names.ask(domain, "MX") if text.split())
+
+
 def policies(host: str, domains: tuple[str, ...], names: Names) -> tuple[StsPolicy, ...]:
     """Give the MTA-STS policies of the domains that this host is an MX of. Raises NotAskedError."""
     found = []
     for domain in domains[:MOST_DOMAINS]:
-        exchangers = {text.split()[-1].rstrip(".").lower() for text in names.ask(domain, "MX")}
-        if host in exchangers and any("v=STSv1" in text for text in names.ask(f"_mta-sts.{domain}", "TXT")):
+        if host not in exchangers(domain, names):
+            continue
+        if any("v=STSv1" in text for text in names.ask(f"_mta-sts.{domain}", "TXT")):
             text = names.fetch(domain)
             found += [parse_policy(domain, text)] if text is not None else []
     return tuple(found)

@@ -26,12 +26,11 @@ from mailtls.core.doctordovecot import (
 from mailtls.core.doctorfinding import Area, DoctorFinding, Unseen, merged
 from mailtls.core.doctoridentity import Holder, ascii_name, identity_findings
 from mailtls.core.doctorlog import Change, log_findings, weakening_findings
-from mailtls.core.doctorsenders import dane_findings, sts_findings
 from mailtls.core.doctorservice import SmtpdService
 from mailtls.core.doctorsystem import OpensslFacts, ban_findings, jail_findings, openssl_findings
 from mailtls.core.history import History
 from mailtls.core.printable import printable
-from mailtls.edge.doctordns import Names, NotAskedError, policies, resolver, tlsa_records
+from mailtls.edge.doctordns import Names
 from mailtls.edge.doctordovecot import PLACE, failing_ports, is_running, read_dovecot
 from mailtls.edge.doctorfiles import FileReader
 from mailtls.edge.doctorsystem import (
@@ -48,9 +47,9 @@ from mailtls.edge.doctorsystem import (
 )
 from mailtls.errors import PostfixError
 from mailtls.service.doctorpostfix import PostfixRound, look_at_postfix
+from mailtls.service.doctorsenders import MOST_DOMAINS, Senders, domains_of
 
 AS_ROOT = "sudo mailtlsctl doctor"
-MOST_DOMAINS = 5
 OWN_LIMITS_SINCE = (3, 6)
 
 
@@ -85,7 +84,8 @@ def look(ward: Ward) -> Checkup:
     """Look at everything. Raises PostfixError where there is no openssl."""
     files = FileReader()
     checkup, unseen = Checkup(openssl=openssl_facts()), list[Unseen]()
-    postfix = look_at_postfix(ward.postfix, files, ward.now)
+    senders = Senders(ward.names)
+    postfix = look_at_postfix(ward.postfix, files, ward.now, senders.known_as)
     found = list(postfix.findings)
     unseen += postfix.unseen
     checkup.looked += [_instance_named(each.directory, each.version, len(each.smtpds)) for each in postfix.instances]
@@ -96,7 +96,7 @@ def look(ward: Ward) -> Checkup:
     found += _lmtp(postfix, dovecot, unseen)
     found += _courier(ward, checkup, unseen)
     found += _system(ward, postfix, dovecot, unseen)
-    found += _senders(ward, postfix, checkup, unseen)
+    found += _senders(senders, postfix, checkup, unseen)
     found += _log(ward, postfix, checkup)
     unseen += [Unseen(path, "this user may not read it", AS_ROOT) for path in files.forbidden]
     checkup.findings = tuple(sorted(merged(found), key=lambda each: rank(each.id)))
@@ -187,32 +187,18 @@ def _system(
 # --- what senders are told ---------------------------------------------------------------------------------------
 
 
-def _senders(ward: Ward, postfix: PostfixRound, checkup: Checkup, unseen: list[Unseen]) -> Iterator[DoctorFinding]:
-    hosts = {host: shown for host, shown in postfix.identities.items() if "." in host and not host.endswith(".local")}
-    if not hosts:
-        return
-    try:
-        names = ward.names or resolver()
-        for host, shown in hosts.items():
-            name = ascii_name(host)
-            yield from dane_findings(host, tlsa_records(name, names), shown)
-            yield from sts_findings(host, policies(name, _domains(postfix, name), names), shown)
-        checkup.looked.append(f"DNS: TLSA and MTA-STS of {', '.join(hosts)}")
-    except NotAskedError as error:
+def _senders(
+    senders: Senders, postfix: PostfixRound, checkup: Checkup, unseen: list[Unseen]
+) -> Iterator[DoctorFinding]:
+    hosts = {host: shown for host, shown in postfix.identities.items() if "." in host}
+    domains = tuple(dict.fromkeys(name for each in postfix.instances for name in domains_of(each)))[:MOST_DOMAINS]
+    yield from senders.findings(hosts, domains)
+    if senders.silence and hosts:
         first = ascii_name(next(iter(hosts)))
-        unseen.append(Unseen(f"DANE and MTA-STS of {', '.join(hosts)}", str(error), f"dig TLSA _25._tcp.{first}"))
-
-
-def _domains(postfix: PostfixRound, host: str) -> tuple[str, ...]:
-    """Name the domains that this host most likely takes mail for: those that are written out, and its own."""
-    written = " ".join(
-        f"{each.basics.get('mydestination', '')} {each.basics.get('virtual_mailbox_domains', '')}"
-        for each in postfix.instances
-    )
-    plain = (word.lower() for word in written.replace(",", " ").split() if "." in word and not set(word) & set(":/${}"))
-    named = (ascii_name(word) for word in plain if not word.startswith("localhost"))
-    parent = host.partition(".")[2]
-    return tuple(dict.fromkeys((*named, host, *((parent,) if "." in parent else ()))))[:MOST_DOMAINS]
+        what = f"MX, DANE and MTA-STS of {', '.join(hosts)}"
+        unseen.append(Unseen(what, senders.silence, f"dig TLSA _25._tcp.{first}"))
+    elif hosts:
+        checkup.looked.append(f"DNS: MX, TLSA and MTA-STS of {', '.join(hosts)}")
 
 
 # --- what the log adds -------------------------------------------------------------------------------------------

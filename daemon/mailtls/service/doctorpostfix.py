@@ -5,7 +5,7 @@ One instance that cannot be read is a finding, and the others are looked at all 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +56,11 @@ class PostfixRound:
     """Place, parameter and path of each LMTP socket."""
 
 
-def look_at_postfix(first: Path, files: FileReader, now: datetime) -> PostfixRound:
+KnownAs = Callable[[Instance], tuple[str, ...]]
+"""Says by which names the DNS leads senders to an instance; none where that is not known."""
+
+
+def look_at_postfix(first: Path, files: FileReader, now: datetime, known_as: KnownAs) -> PostfixRound:
     """Look at the Postfix of a directory, and at its other instances."""
     found = PostfixRound()
     if not (first / "main.cf").exists():
@@ -74,7 +78,7 @@ def look_at_postfix(first: Path, files: FileReader, now: datetime) -> PostfixRou
             _cannot_be_read(directory, error, found)
             continue
         found.instances.append(instance)
-        found.findings += _of_instance(instance, files, found, now)
+        found.findings += _of_instance(instance, files, found, now, known_as(instance))
     return found
 
 
@@ -87,7 +91,9 @@ def _cannot_be_read(directory: Path, error: PostfixError, found: PostfixRound) -
         found.findings.append(DoctorFinding("postfix_config_broken", (str(directory),), f"{words}.", "", command))
 
 
-def _of_instance(instance: Instance, files: FileReader, found: PostfixRound, now: datetime) -> Iterator[DoctorFinding]:
+def _of_instance(
+    instance: Instance, files: FileReader, found: PostfixRound, now: datetime, names: tuple[str, ...]
+) -> Iterator[DoctorFinding]:
     main, master = str(instance.directory / "main.cf"), str(instance.directory / "master.cf")
     yield from warning_findings(instance.reading.warnings)
     yield from value_findings(instance.written, instance.builtin, main)
@@ -97,7 +103,7 @@ def _of_instance(instance: Instance, files: FileReader, found: PostfixRound, now
         yield from value_findings(entry.own, instance.builtin, f"{master} {entry.service.key}", option=True)
         service, identities = _service(instance, entry, files)
         services.append(service)
-        yield from _identity_findings(service, identities, instance.basics, now)
+        yield from _identity_findings(service, identities, _hosts(instance, names), now)
         yield from cipher_findings(service)
         yield from _table_findings(service, instance.directory, found)
         if service.role is Role.MX and not service.is_off:
@@ -133,20 +139,25 @@ def _identities(values: Mapping[str, str], files: FileReader) -> tuple[Identity,
     )
 
 
+def _hosts(instance: Instance, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the names that a certificate must bear one of: those of the DNS, else Postfix's own, if it is whole."""
+    own = instance.basics.get("myhostname", "")
+    return names or ((own,) if "." in own else ())
+
+
 def _identity_findings(
-    service: SmtpdService, identities: tuple[Identity, ...], basics: Mapping[str, str], now: datetime
+    service: SmtpdService, identities: tuple[Identity, ...], hosts: tuple[str, ...], now: datetime
 ) -> Iterator[DoctorFinding]:
-    host = basics.get("myhostname", "")
     for identity in identities:
         holder = Holder(
-            (service.place(identity.parameter),), (host,) if "." in host and service.matters else (),
+            (service.place(identity.parameter),), hosts if service.role is Role.MX else (),
             service.command(identity.parameter), "postfix reload",
         )  # fmt: skip
         found = identity_findings(identity, holder, now)
         yield from found if service.matters else (each for each in found if each.id in _FATAL)
     if service.role is Role.MX and identities:
         place = service.place(CHAIN_FILES if service.values.get(CHAIN_FILES) else CERTIFICATE)
-        yield from kind_findings(identities, Holder((place,), (host,), EDIT_MAIN, "postfix reload"))
+        yield from kind_findings(identities, Holder((place,), hosts, EDIT_MAIN, "postfix reload"))
 
 
 _FATAL = frozenset(
