@@ -18,8 +18,9 @@ from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.core.tablepair import TablePair
 from mailtls.errors import RefusedError
+from mailtls.service.applyderive import drift
 from mailtls.service.applydoors import DoorWishes
-from mailtls.service.applysetup import SetupRoom, drift, plan_setup, setup, unsetup
+from mailtls.service.applysetup import SetupRoom, plan_setup, setup, unsetup
 
 from .applying import age, assert_that_killed_setup_leaves_nothing, room_of
 from .authserver import AuthServer

@@ -8,8 +8,9 @@ import pytest
 
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.level import Level
+from mailtls.service.applyderive import drift
 from mailtls.service.applygateway import KEY, GatewayMeans
-from mailtls.service.applysetup import SetupRoom, drift, plan_setup, setup, unsetup
+from mailtls.service.applysetup import SetupRoom, plan_setup, setup, unsetup
 
 from .certificates import KeyType
 from .configuration import Settings

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mailtls.ctl import output
-from mailtls.ctl.applying import Asked, ChangePage, carry_out, site_of
+from mailtls.ctl.applying import Asked, ChangePage, carry_out, derive_for, site_of
 from mailtls.errors import ConfigError, RefusedError
 from mailtls.service.applyedit import edit as edit_in_site
 
@@ -22,7 +22,8 @@ def edit(name: str, asked: Asked, *, guarded: bool) -> int:
 
     def work() -> ChangePage:
         site = site_of(asked.config, asked.directory)
-        notes = edit_in_site(site, name, run_editor, _again, guarded=guarded).notes
+        derive = derive_for(asked, site)
+        notes = edit_in_site(site, name, run_editor, _again, guarded=guarded, derive=derive).notes
         return ChangePage(command="edit", notes=notes or ("It stands, and Postfix was reloaded.",))
 
     return carry_out("edit", asked, work)

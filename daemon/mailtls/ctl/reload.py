@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mailtls.ctl.applying import Asked, ChangePage, carry_out, site_of
+from mailtls.ctl.applying import Asked, ChangePage, carry_out, derive_for, site_of
 from mailtls.service.applyreload import reload as reload_site
 
 DONE = "Postfix was reloaded, and every port shows what it should."
@@ -15,7 +15,8 @@ def reload(asked: Asked, *, keep: bool, guarded: bool) -> int:
 
     def work() -> ChangePage:
         site = site_of(asked.config, asked.directory)
-        notes = reload_site(site, datetime.now().astimezone(), keep=keep, guarded=guarded).notes
+        derive, now = derive_for(asked, site), datetime.now().astimezone()
+        notes = reload_site(site, now, keep=keep, guarded=guarded, derive=derive).notes
         return ChangePage(command="reload", notes=notes or (DONE,))
 
     return carry_out("reload", asked, work)

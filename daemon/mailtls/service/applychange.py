@@ -58,7 +58,7 @@ def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda 
     with site.place() as place:
         if place.checkpoint() is not None:
             raise RefusedError("an earlier transaction was interrupted; first run: mailtls-apply --recover")
-        intent = _intent(order, site)
+        intent = intent_of(order, site)
         place.mark(intent)
         observe("checkpoint")
         swapping = False
@@ -83,7 +83,8 @@ def carry_out(order: Order, site: Site, observe: Callable[[str], None] = lambda 
                 place.clear()
 
 
-def _intent(order: Order, site: Site) -> Intent:
+def intent_of(order: Order, site: Site) -> Intent:
+    """Write an order down, for the checkpoint."""
     files = tuple(intend(each.path, each.old, each.new) for each in order.changes)
     sums = tuple(digest(each.old) for each in order.changes)
     return Intent(what=order.what, configuration=str(site.configuration), step=Step.PREPARED, files=files, sums=sums)

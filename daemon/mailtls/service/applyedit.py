@@ -14,16 +14,19 @@ from pathlib import Path
 from mailtls.edge.swapfile import content_of
 from mailtls.errors import ConfigError, RefusedError
 from mailtls.service.applychange import Done, carry_out
+from mailtls.service.applyderive import Derive, nothing
 from mailtls.service.applyplan import NAMES, FileChange, Order, Site
 
 Editor = Callable[[Path], None]
 Again = Callable[[str], bool]
 
 
-def edit(site: Site, name: str, editor: Editor, again: Again, *, guarded: bool = True) -> Done:
+def edit(
+    site: Site, name: str, editor: Editor, again: Again, *, guarded: bool = True, derive: Derive = nothing
+) -> Done:
     """Edit main.cf or master.cf. `again` is told why a text was refused, and says whether to edit on.
 
-    `guarded` as in `Order`.
+    `guarded` as in `Order`; what the text entails (`derive`) is part of the same transaction.
 
     Raises ConfigError for another file, RefusedError where the text is refused in the end.
     """
@@ -41,13 +44,19 @@ def edit(site: Site, name: str, editor: Editor, again: Again, *, guarded: bool =
             if new is None or new == old:
                 return Done((f"{path} was not changed.",))
             try:
-                change = FileChange(path, old, new)
-                return carry_out(Order(f"the edit of {name}", (change,), guarded=guarded), site)
+                return _carried_out(site, FileChange(path, old, new), derive, guarded=guarded)
             except RefusedError as error:
                 if not again(str(error)):
                     raise RefusedError(f"{error} Your text is kept in {_kept(site, draft)}") from error
     finally:
         shutil.rmtree(draft.parent, ignore_errors=True)
+
+
+def _carried_out(site: Site, change: FileChange, derive: Derive, *, guarded: bool) -> Done:
+    contents = {name: content_of(site.configuration / name) or b"" for name in NAMES}
+    derived = derive({**contents, change.path.name: change.new or b""})
+    done = carry_out(Order(f"the edit of {change.path.name}", derived.over((change,)), guarded=guarded), site)
+    return Done((*done.notes, *derived.notes))
 
 
 def _draft(site: Site, name: str, old: bytes) -> Path:

@@ -6,12 +6,14 @@ NAME.refused-TIME and the last good bytes are restored at once. `keep` only says
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
 from mailtls.edge import postfixcommand
-from mailtls.edge.checkpoint import Workplace, intend
+from mailtls.edge.checkpoint import Step, Workplace, intend
 from mailtls.edge.goodcopy import good_copies, keep_good
 from mailtls.edge.lastchange import new_change
 from mailtls.edge.mailwords import MailWords
@@ -21,10 +23,11 @@ from mailtls.edge.runningmaster import Master, find_master
 from mailtls.edge.stage import lay_out
 from mailtls.edge.swapfile import content_of, digest, swap
 from mailtls.errors import MailtlsError, PostfixError, RefusedError
-from mailtls.service.applychange import Done, contents_of, remember, undisturbed
+from mailtls.service.applychange import Done, contents_of, intent_of, remember, restore, undisturbed
 from mailtls.service.applychange import now as changed_at
+from mailtls.service.applyderive import Derive, Derived, nothing
 from mailtls.service.applyexamine import Examined, examine, objections
-from mailtls.service.applyplan import NAMES, Order, Plan, Site, logs_of, sightings, verify
+from mailtls.service.applyplan import NAMES, FileChange, Order, Plan, Site, logs_of, sightings, verify
 
 NO_GOOD = "no earlier state is known that was good, so nothing can be restored: mend the files, and reload again"
 
@@ -39,10 +42,11 @@ class PutBackError(RefusedError):
         self.diff = diff
 
 
-def reload(site: Site, now: datetime, *, keep: bool, guarded: bool = True) -> Done:
+def reload(site: Site, now: datetime, *, keep: bool, guarded: bool = True, derive: Derive = nothing) -> Done:
     """Try what is in place, reload, and look at every port. Raises RefusedError with Postfix's own words.
 
-    What another reload did that began after this one was asked for is not done again. `guarded` as in `Order`.
+    What another reload did that began after this one was asked for is not done again. `guarded` as in `Order`. What an
+    edit in place entails (`derive`) is changed with it, unless `keep` says that nothing is.
     """
     asked = moment()
     with site.place() as place:
@@ -55,12 +59,15 @@ def reload(site: Site, now: datetime, *, keep: bool, guarded: bool = True) -> Do
         good = dict(good_copies(site.workplace, site.configuration, NAMES))
         try:
             master = _master(site, good, place)
+            derived = derive(contents) if master is not None and not keep and len(contents) == len(NAMES) else Derived()
             with undisturbed():
                 try:
-                    done = _reloaded(site, place, master, contents, good)
+                    done = _reloaded(site, place, master, contents, good, derived)
                 except (RefusedError, PostfixError) as error:
                     raise _undone(site, master, contents, good, f"{error}", None if keep else now) from error
-                return _remembered(site, place, contents, good, done, guarded=guarded and master is not None)
+                return _remembered(
+                    site, place, contents, good, done, derived, guarded=guarded and master is not None
+                )
         except PostfixError as error:
             raise RefusedError(f"{error}; {NO_GOOD}") from error
         finally:
@@ -68,8 +75,10 @@ def reload(site: Site, now: datetime, *, keep: bool, guarded: bool = True) -> Do
 
 
 def _reloaded(
-    site: Site, place: Workplace, master: Master | None, contents: dict[str, bytes], good: dict[str, bytes]
-) -> Done:
+    site: Site, place: Workplace, master: Master | None, found: dict[str, bytes], good: dict[str, bytes],
+    derived: Derived,
+) -> Done:  # fmt: skip
+    contents = _whole(site, found, derived)
     lay_out(place.stage, site.configuration, contents)
     staged = examine(place.stage, site.configuration, place.words, running=master is not None)
     present = _examined_good(site, place, good, running=master is not None) if good != contents else staged
@@ -80,23 +89,49 @@ def _reloaded(
     if master is None:
         return Done(("Postfix does not run, so nothing was reloaded; the files can be read.",))
     words = MailWords(logs_of(site, staged))
-    latest = begin_reload(place, site.configuration, contents)
-    why = postfixcommand.reload(site.configuration, master)
-    problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before=before))
-    if problems:
-        heard = f"; Postfix says: {'; '.join(said)}" if (said := words.since()) else ""
-        raise RefusedError(f"after the reload {'; '.join(problems)}{heard}")
-    end_reload(place, latest)
+    with _in_place(site, place, derived):
+        latest = begin_reload(place, site.configuration, contents)
+        why = postfixcommand.reload(site.configuration, master)
+        problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before=before))
+        if problems:
+            heard = f"; Postfix says: {'; '.join(said)}" if (said := words.since()) else ""
+            raise RefusedError(f"after the reload {'; '.join(problems)}{heard}")
+        end_reload(place, latest)
     keep_good(site.workplace, site.configuration, NAMES)
-    return Done()
+    return Done(derived.notes)
+
+
+def _whole(site: Site, found: dict[str, bytes], derived: Derived) -> dict[str, bytes]:
+    """Give both files as they shall be: what was found in place, and what it entails."""
+    ours = {each.path: each.new or b"" for each in derived.changes}
+    return {name: ours.get(site.configuration / name, content) for name, content in found.items()}
+
+
+@contextmanager
+def _in_place(site: Site, place: Workplace, derived: Derived) -> Iterator[None]:
+    """Have what was derived in place, from now on, or as it was where anything goes wrong; a crash is healed."""
+    if not derived.changes:
+        yield
+        return
+    intent = intent_of(Order("reload", derived.changes), site).model_copy(update={"step": Step.SWAPPING})
+    place.mark(intent)
+    try:
+        for each in derived.changes:
+            swap(each.path, each.new, digest(each.old))
+        yield
+    except MailtlsError as error:
+        raise RefusedError("; ".join((str(error), *restore(intent)))) from error
+    place.mark(intent.model_copy(update={"step": Step.VERIFIED}))
 
 
 def _remembered(
-    site: Site, place: Workplace, contents: dict[str, bytes], good: dict[str, bytes], done: Done, *, guarded: bool
+    site: Site, place: Workplace, contents: dict[str, bytes], good: dict[str, bytes], done: Done, derived: Derived, *,
+    guarded: bool,
 ) -> Done:  # fmt: skip
-    """Keep what was edited in place since all was well last as a change; a reload alone is none."""
-    paths = [(site.configuration / name, good.get(name), contents.get(name)) for name in NAMES]
-    files = tuple(intend(path, old, new) for path, old, new in paths if good and old != new)
+    """Keep what was edited in place since all was well last as a change, and what it entailed; a reload is none."""
+    edited = [FileChange(site.configuration / name, good.get(name), contents.get(name)) for name in NAMES]
+    changes = [each for each in derived.over(edited) if each.old != each.new]
+    files = tuple(intend(each.path, each.old, each.new) for each in changes if good)
     if not files:
         return done
     change = new_change("the edit in place", site.configuration, files, changed_at(), guarded=guarded)
