@@ -70,7 +70,8 @@ class ServerWorld:
     """What the server takes.
 
     `mute`: versions to which it says nothing; `longest`: more suites than it stands; `broken`: suites that it chooses,
-    and then breaks off; `rude`: it hangs up where others send an alert.
+    and then breaks off; `rude`: it hangs up where others send an alert. `curve`: that of its ECDSA certificate, which a
+    client must know. Its primes for suites without a certificate are small, as OpenSSL's are.
     """
 
     versions: dict[int, tuple[int, ...]]
@@ -86,6 +87,7 @@ class ServerWorld:
     obeys: bool = False
     broken: tuple[int, ...] = ()
     rude: bool = False
+    curve: int | None = None
     asked: list[Ask | Shake] = field(default_factory=list)
 
     def answer(self, question: Ask | Shake) -> ServerAnswer | Shaken:
@@ -110,7 +112,7 @@ class ServerWorld:
             return alert(112)
         for suite in self.in_order(self.versions[version], hello.ciphers):
             if (flight := self.chosen(version, suite, hello)) is not None:
-                return b"" if suite in self.broken else flight
+                return (b"" if self.rude else alert(80)) if suite in self.broken else flight
         return b"" if self.rude else alert(40)
 
     def version_for(self, hello: ClientHello) -> int | None:
@@ -133,6 +135,8 @@ class ServerWorld:
             return None
         if suite.key_exchange is KeyExchange.ECDHE and group is None:
             return None
+        if kind is KeyType.ECDSA and self.curve not in (None, *(hello.groups or ())):
+            return None
         ticket = extension(SESSION_TICKET, b"") if SESSION_TICKET in hello.extensions else b""
         said = server_hello(version, number, ticket)
         if kind is not None:
@@ -141,7 +145,7 @@ class ServerWorld:
         if suite.key_exchange is KeyExchange.ECDHE and group is not None:
             said += curve_key(group, signature)
         if suite.key_exchange is KeyExchange.DHE:
-            said += prime_key(self.prime_bits, signature)
+            said += prime_key(self.prime_bits if kind is not None else 512, signature)
         return record(22, said + DONE, max(version, SSLV3))
 
     def newest(self, number: int, group: int | None, hello: ClientHello) -> bytes | None:

@@ -77,10 +77,11 @@ def test_a_server_that_minds_long_hellos_is_asked_in_lots() -> None:
 
 @pytest.mark.parametrize("own_order", [False, True])
 @pytest.mark.parametrize("place", [0, 1, 4])
-def test_suites_that_a_server_chooses_and_cannot_do_hide_no_others(place: int, own_order: bool) -> None:
+@pytest.mark.parametrize("rude", [False, True])
+def test_suites_that_a_server_chooses_and_cannot_do_hide_no_others(place: int, own_order: bool, rude: bool) -> None:
     good = (0xC02B, 0xC02F, 0xC030, 0x002F)
     both = (*good[:place], 0x009E, 0x0033, *good[place:])
-    probed = probe(ServerWorld({TLS12: both}, broken=(0x009E, 0x0033), rude=True, own_order=own_order))
+    probed = probe(ServerWorld({TLS12: both}, broken=(0x009E, 0x0033), rude=rude, own_order=own_order))
     assert probed.offered == [TLS12]
     found = probed.found(TLS12).suites
     assert (tuple(found) if own_order else set(found)) == (good if own_order else set(good))
@@ -127,8 +128,21 @@ def test_groups_are_found_up_to_tls_1_2_and_in_tls_1_3() -> None:
     assert probed.groups_whole == {TLS12, TLS13}
 
 
-def test_the_smallest_prime_is_kept() -> None:
+@pytest.mark.parametrize("own_order", [False, True])
+def test_where_the_curve_of_the_certificate_is_needed_the_others_are_found_as_far_as_can_be(own_order: bool) -> None:
+    """A server that insists on its own order chooses its first curve whatever is offered beside it."""
+    groups = (0x0018, 0x001D, 0x0017, 0x0019)
+    world = ServerWorld(
+        {TLS12: (0xC02B,)}, kinds=(KeyType.ECDSA,), groups=groups, curve=0x0017, own_order=own_order
+    )
+    probed = probe(world)
+    assert set(probed.groups[TLS12]) == ({0x0018, 0x001D, 0x0017} if own_order else set(groups))
+    assert (TLS12 in probed.groups_whole) is not own_order
+
+
+def test_the_smallest_prime_is_kept_and_those_without_a_certificate_do_not_count() -> None:
     assert probe(ServerWorld(MODERN, prime_bits=1024)).prime_bits == 1024
+    assert probe(ServerWorld({TLS12: (0x009E, 0x0034)}, prime_bits=2048)).prime_bits == 2048
     assert probe(ServerWorld({TLS12: (0x002F,)})).prime_bits is None
 
 

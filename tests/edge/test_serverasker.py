@@ -115,3 +115,19 @@ def test_a_server_that_refuses_such_a_command_is_safe(answer: bytes, tmp_path: P
     seen = shake(refuses, "smtp", Shake("", injects=True))
     assert seen.obeyed is False
     assert answer.decode().strip() in seen.fault
+
+
+def test_the_address_that_answered_first_is_asked_from_then_on(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MailServer(Server("smtp", context, keeps=False)) as server:
+        ways = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port)) for address in ("127.0.0.9", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ways)
+        asker = ServerAsker(read_target("mx.example.com", None), 5.0)
+        asker.shake(Shake(""))
+        with socket.create_server(("127.0.0.9", server.port)) as late:
+            late.setblocking(False)
+            asker.shake(Shake(""))
+            with pytest.raises(BlockingIOError):
+                late.accept()
+        assert (asker.address, asker.connections, server.connections) == ("127.0.0.1", 2, 2)

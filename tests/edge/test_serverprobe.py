@@ -121,6 +121,18 @@ def test_starttls_that_is_refused_is_said_in_the_servers_words() -> None:
         probe(says(GREETING, EHLO, b"454 4.7.0 TLS not available due to local problem\r\n"))
 
 
+def test_a_server_that_only_now_and_then_says_nothing_sensible_is_asked_to_the_end() -> None:
+    calls = itertools.count()
+
+    def manner(client: socket.socket, over: object) -> None:
+        answer = b"\x15\x03\x03\0\x02\x02\x46" if next(calls) % 3 == 2 else b"\x99" * 20
+        after_starttls(lambda: iter([answer]))(client, over)  # type: ignore[arg-type]
+
+    _, why, connections = probe(manner)
+    assert why == ""
+    assert connections > 3
+
+
 def test_a_limit_of_connections_is_kept() -> None:
     _, why, connections = probe(after_starttls(lambda: iter([b"\x15\x03\x03\0\x02\x02\x46"])), most=4)
     assert connections == 4
