@@ -18,7 +18,7 @@ from mailtls.core.helloshown import shown
 from mailtls.ctl import output
 from mailtls.ctl.hellojson import HelloRow, Hellos
 from mailtls.ctl.hellolines import hello_lines
-from mailtls.ctl.screen import ADDRESS, BAD, HEADING, Screen, plural, span
+from mailtls.ctl.screen import ADDRESS, BAD, Screen, plural, span
 from mailtls.edge.capturefile import CaptureFile
 
 MOST = 50_000  # different hellos that are told
@@ -134,7 +134,6 @@ def _hello_lines(row: HelloRow, view: Screen) -> Iterator[str]:
         lead=row.peer_ip,
         lead_style=ADDRESS,
     )
-    yield from hello_lines(row, view)
-    if row.level is not None:
-        yield view.prose(f"mailtlsctl allow-legacy {row.peer_ip} --level {row.level}", HEADING, indent=4)
+    command = f"mailtlsctl allow-legacy {row.peer_ip} --level {row.level}" if row.level is not None else ""
+    yield from hello_lines(row, view, command)
     yield "\n"

@@ -12,15 +12,17 @@ _LONGEST_OFFER = 12  # suites that are named in text; --json has all
 _WORDS = {Way.STRICT: "strict", Way.RSA_BESIDE: "strict with an RSA certificate beside"}
 
 
-def hello_lines(row: ShownHello, view: Screen) -> Iterator[str]:
-    """Tell the offer, the doors, and the narrowest of them that takes it."""
+def hello_lines(row: ShownHello, view: Screen, command: str = "") -> Iterator[str]:
+    """Tell the offer, the doors, the narrowest of them that takes it, and the command that opens it if there is one."""
     for line in _offer(row):
         yield view.prose(line, indent=2)
     for door in row.doors:
         word = _WORDS.get(Way(door.door), door.door)
         said = f"{door.tls_version} with {door.cipher}" if door.accepts else f"no: {door.reason}"
         yield view.prose(f"{word}: {said}", GOOD if door.accepts else "", indent=2)
-    yield view.prose(_advice(row), "" if row.narrowest == Way.STRICT else HEADING, indent=2)
+    yield view.prose(_advice(row, command), "" if row.narrowest == Way.STRICT else HEADING, indent=2)
+    if command:
+        yield view.prose(command, HEADING, indent=4)
 
 
 def _offer(row: ShownHello) -> Iterator[str]:
@@ -40,11 +42,12 @@ def _offer(row: ShownHello) -> Iterator[str]:
     yield f"JA4 {row.ja4}"
 
 
-def _advice(row: ShownHello) -> str:
+def _advice(row: ShownHello, command: str) -> str:
     if row.changes:
         return f"No door takes it: the peer {'; '.join(row.changes)}."
     if row.narrowest == Way.STRICT:
         return "The strict door takes it."
     if row.narrowest == Way.RSA_BESIDE:
-        return "An RSA certificate beside the ECDSA one lets it in, and weakens nothing. Until then:"
-    return f"The narrowest door that takes it is {row.narrowest}:"
+        words = "An RSA certificate beside the ECDSA one lets it in, and weakens nothing."
+        return f"{words} Until then:" if command else words
+    return f"The narrowest door that takes it is {row.narrowest}{':' if command else '.'}"
