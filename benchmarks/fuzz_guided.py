@@ -4,10 +4,10 @@
     pip install atheris
     benchmarks/fuzz_guided.py [--seconds 60] [--corpus DIR] [CHECK ...]
 
-The checks are those of tests/core/fuzzchecks.py: hello, gateway, record, frame, capture. Each begins with fifty inputs
-of the kind it is about, and keeps whatever reaches a new branch of mailtls/core; with --corpus also for the next time.
-A failure is what a check says, an exception, or an input that takes longer than five seconds; its bytes are kept in the
-current directory and named. Exit status 1 when there was any, 2 without atheris.
+The checks are those of tests/core/fuzzchecks.py: hello, gateway, record, frame, capture, answer, policy, facts. Each
+begins with fifty inputs of the kind it is about, and keeps whatever reaches a new branch of mailtls/core; with --corpus
+also for the next time. A failure is what a check says, an exception, or an input that takes longer than five seconds;
+its bytes are kept in the current directory and named. Exit status 1 when there was any, 2 without atheris.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ import pytest
 
 from .certificates import KeyType
 from .configuration import Settings
+from .doors_world import DoorWorld
 from .instance import PrivatePostfix, why_not
+from .netns import network, why_no_namespaces
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
@@ -107,3 +109,19 @@ def test_a_postfix_that_does_not_run_or_is_not_there_is_said_in_one_sentence(tmp
             assert ran.returncode == 2
             assert words in ran.stderr
             assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(why_no_namespaces() is not None, reason=why_no_namespaces() or "")
+def test_port_25_and_its_doors_are_asked_without_being_named_and_nobody_takes_it_for_an_outage() -> None:
+    with network() as net, net.server, DoorWorld(net) as world:
+        ran = world.ctl("doctor", "--handshakes", "--count", "60", "--json")
+        assert ran.status == 0, ran
+        found = json.loads(ran.said)
+        services = {row["service"]: row["certificates"] for row in found["services"]}
+        assert services == {"smtp": ["ECDSA"], "10125": ["ECDSA", "RSA"], "10225": ["ECDSA", "RSA"]}
+        assert found["tried"] == found["agreed"] == 180
+        assert found["log"] == str(world.postfix.log)
+        world.await_(lambda: bool(world.asked("peers", "127.0.0.1")["peers"]), "mailtlsd has read of it")
+        status = world.asked("status")["mailtlsd"]
+        assert status["faults"] == []
+        assert world.asked("waivers")["waivers"] == []
