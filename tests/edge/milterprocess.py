@@ -22,10 +22,14 @@ LIBRARY = importlib.util.find_spec("milter") is not None
 
 
 class MilterProcess:
-    """A mailtls-milter that runs for the time of a `with` block. `hears`: whether a mailtlsd takes its facts."""
+    """A mailtls-milter that runs for the time of a `with` block, at `place` where that is given.
 
-    def __init__(self, snapshot: Snapshot | None = None, *, hears: bool = True) -> None:
+    `hears`: whether a mailtlsd takes its facts.
+    """
+
+    def __init__(self, snapshot: Snapshot | None = None, *, hears: bool = True, place: Path | None = None) -> None:
         self._snapshot = snapshot
+        self._place = place
         self._hears = hears
 
     def __enter__(self) -> MilterProcess:
@@ -34,7 +38,7 @@ class MilterProcess:
         self.root.chmod(0o755)
         self.shared = self.root / "run" / "mailtls" / "milter"
         self.shared.mkdir(parents=True)
-        self.socket = self.root / "milter"
+        self.socket = self._place or self.root / "milter"
         self.configuration = self.root / "mailtls.toml"
         self.configuration.write_text(f'root = "{self.root}"\n')
         self.log = self.root / "log"

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mailtls.core import milterentry
 from mailtls.core.cause import Door
 from mailtls.core.configfile import WHITE
 from mailtls.core.doorcertificate import DoorCertificate, certificate_options
@@ -54,7 +55,7 @@ MEDIUM_LIST = "tls_medium_cipherlist"
 RESTRICTIONS = tuple(
     f"smtpd_{stage}_restrictions" for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
 )
-WRITTEN = (CLASSES, CLIENT_RESTRICTIONS, KEYWORDS, SSL_OPTIONS, *DOOR_STAGES)
+WRITTEN = (CLASSES, CLIENT_RESTRICTIONS, KEYWORDS, SSL_OPTIONS, *DOOR_STAGES, *milterentry.WRITTEN)
 """The parameters whose values are copied as they are written."""
 ASKED = (DELAY_REJECT, SASL, SNI_MAPS, CURVES, CURVE_GRADE, *RESTRICTIONS, CLASSES, KEYWORDS, MAPS)
 """The parameters whose effective values decide what is written."""
@@ -124,7 +125,9 @@ def door_options(origin: Origin, plan: DoorPlan) -> dict[str, str]:
 
 
 def _asking(origin: Origin, plan: DoorPlan, lock: dict[str, str]) -> dict[str, str]:
-    """Let the door ask the policy service as well, where the port-25 service does."""
+    """Let the door ask the policy service and tell the milter as well, where the port-25 service does."""
+    if plan.hooks.milter:
+        lock = {**lock, **milterentry.door_milter(plan.level, origin.written)}
     hooks = door_hooks(plan.hooks, Door(plan.level.value), origin.written)
     return {**lock, CLASSES: _joined(lock[CLASSES], ASKING), **hooks} if hooks else lock
 

@@ -23,6 +23,11 @@ ELEMENT = f"{{unix:{SOCKET},default_action=accept,connect_timeout=2s,command_tim
 WRITTEN = (MILTERS, MACRO_DEFAULTS)
 
 
+def is_ours(milter: str) -> bool:
+    """Tell whether an element of smtpd_milters is ours, whatever somebody made of its settings."""
+    return f"unix:{SOCKET}" in milter
+
+
 def door_milter(level: Level, written: Mapping[str, str]) -> dict[str, str]:
     """Give the `-o` by which the milter hears of a door's sessions, and knows the door.
 

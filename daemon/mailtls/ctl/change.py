@@ -42,6 +42,10 @@ PolicyService = Annotated[
     bool | None,
     typer.Option("--policy-service/--no-policy-service", help="Let Postfix ask mailtlsd of messages; else as before."),
 ]
+Milter = Annotated[
+    bool | None,
+    typer.Option("--milter/--no-milter", help="Let Postfix tell mailtls-milter of messages; else as before."),
+]
 Now = Annotated[bool, typer.Option("--now", help="Cut the sessions at doors that go; else they are waited for.")]
 
 
@@ -50,6 +54,7 @@ def setup(
     doors: Doors = None,
     self_signed: SelfSigned = False,
     policy_service: PolicyService = None,
+    milter: Milter = None,
     now: Now = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -69,6 +74,9 @@ def setup(
     With --policy-service Postfix asks mailtlsd about each message at DATA and at its end, at doors also about each
     recipient. Where mailtlsd does not answer, Postfix goes on as if it had not asked.
 
+    With --milter Postfix tells mailtls-milter of each message: it has to run (systemctl enable --now mailtls-milter).
+    Where it does not, Postfix goes on without it. One of the two will do.
+
     \b
     Examples:
       mailtlsctl setup --dry-run
@@ -76,13 +84,14 @@ def setup(
       mailtlsctl setup --doors legacy-rsa
       mailtlsctl setup --doors none
       mailtlsctl setup --policy-service
+      mailtlsctl setup --milter
       mailtlsctl setup --config-dir /etc/postfix-mx
       mailtlsctl setup --service 192.0.2.1:smtp
     """
     from mailtls.ctl.applying import Asked, DoorOptions
     from mailtls.ctl.setup import setup as run
 
-    wanted = DoorOptions(doors, self_signed, now, policy_service)
+    wanted = DoorOptions(doors, self_signed, now, policy_service, milter)
     return run(service or (), Asked(config, directory, as_json), wanted, dry_run=dry_run)
 
 

@@ -10,10 +10,11 @@ from mailtls.core import hook
 from mailtls.core.hook import CLASS, Hooks
 from mailtls.core.mapentry import Insertion, put_in, tables_of, take_out
 from mailtls.core.mastercf import Service, parse_master_cf
+from mailtls.core.milterentry import ELEMENT, MILTERS, is_ours
 from mailtls.core.setupplan import Written
 from mailtls.edge.postconf import Postconf
 
-FROM_MAIN = (hook.CLASSES, *hook.STAGES)
+FROM_MAIN = (hook.CLASSES, *hook.STAGES, MILTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,22 @@ class HookWishes:
     policy: bool | None = None
     socket: Path = Path("/var/spool/postfix/mailtls/policy")
     listen: str = ""
+    milter: bool | None = None
 
 
-def decided(wishes: HookWishes, postconf: Postconf, *, before: bool) -> Hooks:
-    """Say which hooks there shall be; `before`: whether the policy service was asked so far. Raises ValueError."""
-    if not (before if wishes.policy is None else wishes.policy):
-        return Hooks()
+def decided(wishes: HookWishes, postconf: Postconf, before: Iterable[Insertion]) -> Hooks:
+    """Say which hooks there shall be; `before`: those that there were so far. Raises ValueError."""
+    known = {each.parameter for each in before}
+    milter = MILTERS in known if wishes.milter is None else wishes.milter
+    if not (CLASS in known if wishes.policy is None else wishes.policy):
+        return Hooks(milter=milter)
     values = postconf.values("queue_directory", "mail_version")
     if not hook.is_known_to(values["mail_version"]):
         raise ValueError(
             f"this is Postfix {values['mail_version']}, and asking the policy service safely needs 3.1 (a "
             "default_action of its own): without it a mailtlsd that is down would cost mail"
         )
-    return Hooks(hook.endpoint(values["queue_directory"], str(wishes.socket), wishes.listen))
+    return Hooks(hook.endpoint(values["queue_directory"], str(wishes.socket), wishes.listen), milter)
 
 
 def put_in_hooks(text: str, services: Iterable[Service], hooks: Hooks, postconf: Postconf) -> Written:
@@ -60,11 +64,14 @@ def take_out_hooks(text: str, insertions: Iterable[Insertion]) -> Written:
 
 def _ours(text: str, inserted: Insertion) -> tuple[str, ...]:
     """Name our words: where the class is defined all of them are, whatever somebody made of them."""
-    if inserted.parameter != CLASS:
+    if inserted.parameter not in (CLASS, MILTERS):
         return (CLASS,)
     service = parse_master_cf(text).find(inserted.service)
-    option = service.option(CLASS) if service is not None else None
-    return tables_of(option.value) if option is not None else (CLASS,)
+    option = service.option(inserted.parameter) if service is not None else None
+    words = tables_of(option.value) if option is not None else ()
+    if inserted.parameter == MILTERS:
+        return tuple(filter(is_ours, words)) or (ELEMENT,)
+    return words or (CLASS,)
 
 
 def sweep_hooks(text: str) -> Written:
@@ -78,5 +85,7 @@ def hooked(text: str) -> tuple[Insertion, ...]:
         Insertion(service.key, option.name, option.value, whole=True)
         for service in parse_master_cf(text).effective
         for option in service.options
-        if option.name == CLASS or CLASS in tables_of(option.value)
+        if option.name == CLASS
+        or CLASS in tables_of(option.value)
+        or (option.name == MILTERS and any(map(is_ours, tables_of(option.value))))
     )

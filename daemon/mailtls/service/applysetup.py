@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mailtls.core.doorentry import differences
 from mailtls.core.doorspan import PlacedDoor, put_in_door, sweep_doors, take_out_door
-from mailtls.core.hook import Hooks
+from mailtls.core.hook import NO_HOOKS, Hooks
 from mailtls.core.level import Level
 from mailtls.core.mapentry import tables_of
 from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
@@ -31,7 +31,8 @@ from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_d
 from mailtls.service.applyexamine import Examined
 from mailtls.service.applygateway import remove_key
 from mailtls.service.applyhooks import HookWishes, decided, hooked, put_in_hooks, sweep_hooks, take_out_hooks
-from mailtls.service.applyleave import Leaving
+from mailtls.service.applyleave import Leaving, settings_of
+from mailtls.service.applymilter import insist_on_milter
 from mailtls.service.applyplan import FileChange, Order, Site
 from mailtls.service.setuprecord import Record, hooks_of, insertions_of, read_record, rows_of
 
@@ -44,8 +45,7 @@ class SetupRoom:
 
     `view` is the keeper's view of the service, `config_directory` the directory as mailtls.toml calls it, under `root`;
     `services` are those that the operator named, none: every one on port 25. `patience_s` is how long sessions at a
-    door that goes may take; 0: they are cut. `stage` is a copy of the configuration that is planned for in place of the
-    one that stands; None: that one.
+    door that goes may take; 0: they are cut.
     """
 
     site: Site
@@ -57,12 +57,6 @@ class SetupRoom:
     doors: DoorWishes = field(default_factory=DoorWishes)
     patience_s: float = 120.0
     hooks: HookWishes = field(default_factory=HookWishes)
-    stage: Path | None = None
-
-    @property
-    def postconf(self) -> Postconf:
-        """Give what answers for the configuration that is planned for."""
-        return Postconf(self.stage or self.site.configuration, self.site.configuration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +90,8 @@ class Change:
 def setup(room: SetupRoom, observe: Callable[[str], None] = lambda _: None) -> Done:
     """Set Postfix up; done twice it changes nothing. Raises RefusedError."""
     change = plan_setup(room)
+    if change.doors is not None and change.doors.around.milter:
+        insist_on_milter(Postconf(room.site.configuration))
     made, renewed = _make_ready(room, change)
     notes = tuple(f"{each} was made, and is empty." for each in made)
     if change.is_nothing:
@@ -155,6 +151,30 @@ def _others(done: Done, leaving: Leaving) -> tuple[str, ...]:
     return tuple(note for note in done.notes if not (leaving.is_told and any(door in note for door in leaving.going)))
 
 
+def drift(room: SetupRoom) -> tuple[str, ...]:
+    """Say in clauses how the doors that were made differ from what setup would make now. Raises RefusedError."""
+    record = read_record(room.record)
+    if record is None or not record.doors:
+        return ()
+    text = _master_bytes(room.site.configuration / "master.cf").decode("utf-8", "surrogateescape")
+    doors = plan_setup(replace(room, services=record.services, doors=replace(room.doors, levels=None))).doors
+    wanted = {door.key: door.text for door in doors.made} if doors is not None else {}
+    master = parse_master_cf(text)
+    view = settings_of(room.view, content_of(room.view))
+    led_to = {door.entry for door in view.doors} if view is not None else set()
+    struck = tuple(
+        f"door {key} of master.cf: {room.view} does not name it, so that nobody is led to it, as if a setup was cut "
+        "off; run mailtlsctl setup"
+        for key, _ in record.doors
+        if key not in led_to
+    )
+    return struck + tuple(
+        f"door {key} of master.cf: {clause}; run mailtlsctl setup"
+        for key, _ in record.doors
+        for clause in (differences(master, key, wanted[key]) if key in wanted else ("it is not needed any more",))
+    )
+
+
 # --- planning ----------------------------------------------------------------------------------------------------
 
 
@@ -165,10 +185,10 @@ def plan_setup(room: SetupRoom) -> Change:
     if record is not None and record.configuration != str(room.site.configuration):
         raise RefusedError(f"mailtls is set up for {record.configuration}; one Postfix at a time: first unsetup there")
     wishes = _wishes(room, record)
-    present = _master_bytes((room.stage or path.parent) / path.name).decode("utf-8", "surrogateescape")
+    present = old.decode("utf-8", "surrogateescape")
     base = _base(present, record, room.tables.names)
     try:
-        hooks = decided(room.hooks, room.postconf, before=bool(hooks_of(record)))
+        hooks = decided(room.hooks, Postconf(room.site.configuration), hooks_of(record))
         conduct, doors, written, asking = _planned(room, wishes, hooks, base.text)
         text, placed = _with_doors(asking.text, doors.made)
     except (ValueError, PostfixError) as error:
@@ -207,16 +227,16 @@ def _planned(
     room: SetupRoom, wishes: DoorWishes, hooks: Hooks, text: str
 ) -> tuple[ServiceConduct, Doors, Written, Written]:
     """Find out what the service does, and plan tables, doors, and hooks. Raises ValueError, PostfixError."""
-    master, postconf = parse_master_cf(text), room.postconf
+    master, postconf = parse_master_cf(text), Postconf(room.site.configuration)
     services = mx_services(master, room.services)
     wanted, conduct, own = _conduct(room, postconf, master, services)
     shop = Workshop(postconf, lambda level: room.tables.beside(level.value).names, wishes, hooks)
     pairs = servers(services, master, lambda service: _behind(postconf, service))
     doors = plan_doors(shop, pairs)
-    doors = replace(doors, around=replace(doors.around, policy_service=hooks.policy is not None))
+    doors = replace(doors, around=replace(doors.around, policy_service=hooks.policy is not None, milter=hooks.milter))
     if conduct.security_level == "encrypt":
         why = f"service {wanted[0].service} insists on TLS (security level encrypt), so nobody can be let in without"
-        if not doors.made and hooks.policy is None:
+        if not doors.made and hooks == NO_HOOKS:
             raise ValueError(why)
         wanted, doors = (), replace(doors, notes=(*doors.notes, f"Only doors: {why}."))
     written = write(text, wanted, room.tables.names, own)
