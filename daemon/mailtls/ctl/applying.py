@@ -7,7 +7,7 @@ change Postfix's configuration.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from mailtls.edge.postconf import Postconf
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import SUFFIX, PostTables
 from mailtls.edge.reloadpace import LEAST_S
-from mailtls.errors import ConfigError, PostfixError, RefusedError
+from mailtls.errors import ConfigError, MailtlsError, PostfixError, RefusedError
+from mailtls.service.applyderive import Derive, Derived, derive
 from mailtls.service.applydoors import DOORS, DoorWishes
 from mailtls.service.applygateway import GatewayMeans
 from mailtls.service.applyhooks import HookWishes
@@ -31,6 +32,7 @@ from mailtls.service.applyplan import NAMES, Site
 from mailtls.service.applysetup import SetupRoom
 
 WORKPLACE = "/var/lib/mailtls-apply"
+RECORD = "setup.json"
 OWN_CERTIFICATES = "/etc/mailtls/doors"
 LEAVING_S = 120.0
 """So long the sessions at a door that goes may take; a mail rarely takes longer."""
@@ -131,12 +133,27 @@ def room_of(
     kind = _table_type(site, places.config.postfix.table_type)
     tables = PostTables(site.configuration / "mailtls", places.root, kind, Postmap(site.workplace / "postmap"))
     named = _under_root(site.configuration, places.root)
-    record = site.workplace / "setup.json"
+    record = site.workplace / RECORD
     return SetupRoom(
         site, tables, places.postfix_view, record, named, tuple(services), doors.wishes(places),
         0.0 if doors.now else LEAVING_S,
         HookWishes(doors.policy_service, places.policy_socket, places.config.policy_service.listen, doors.milter),
     )  # fmt: skip
+
+
+def derive_for(asked: Asked, site: Site) -> Derive:
+    """Say what edit and reload do about what setup made; where it cannot be told, a note says so, and no more."""
+
+    def derived(contents: Mapping[str, bytes]) -> Derived:
+        if not (site.workplace / RECORD).is_file():
+            return Derived()
+        try:
+            return derive(room_of(asked.config, asked.directory), contents)
+        except MailtlsError as error:
+            why = f"{error}".removeprefix("nothing was changed: ").rstrip(".")
+            return Derived(notes=(f"The doors were not derived again: {why}; to do that: mailtlsctl setup",))
+
+    return derived
 
 
 def workplace_of(config: str | None) -> Path:

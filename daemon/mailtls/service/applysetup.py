@@ -31,7 +31,7 @@ from mailtls.service.applydoors import Doors, DoorWishes, Made, Workshop, plan_d
 from mailtls.service.applyexamine import Examined
 from mailtls.service.applygateway import remove_key
 from mailtls.service.applyhooks import HookWishes, decided, hooked, put_in_hooks, sweep_hooks, take_out_hooks
-from mailtls.service.applyleave import Leaving, settings_of
+from mailtls.service.applyleave import Leaving
 from mailtls.service.applymilter import insist_on_milter
 from mailtls.service.applyplan import FileChange, Order, Site
 from mailtls.service.setuprecord import Record, hooks_of, insertions_of, read_record, rows_of
@@ -45,7 +45,8 @@ class SetupRoom:
 
     `view` is the keeper's view of the service, `config_directory` the directory as mailtls.toml calls it, under `root`;
     `services` are those that the operator named, none: every one on port 25. `patience_s` is how long sessions at a
-    door that goes may take; 0: they are cut.
+    door that goes may take; 0: they are cut. `stage` is a copy of the configuration that is planned for in place of the
+    one that stands; None: that one.
     """
 
     site: Site
@@ -57,6 +58,12 @@ class SetupRoom:
     doors: DoorWishes = field(default_factory=DoorWishes)
     patience_s: float = 120.0
     hooks: HookWishes = field(default_factory=HookWishes)
+    stage: Path | None = None
+
+    @property
+    def postconf(self) -> Postconf:
+        """Give what answers for the configuration that is planned for."""
+        return Postconf(self.stage or self.site.configuration, self.site.configuration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +158,6 @@ def _others(done: Done, leaving: Leaving) -> tuple[str, ...]:
     return tuple(note for note in done.notes if not (leaving.is_told and any(door in note for door in leaving.going)))
 
 
-def drift(room: SetupRoom) -> tuple[str, ...]:
-    """Say in clauses how the doors that were made differ from what setup would make now. Raises RefusedError."""
-    record = read_record(room.record)
-    if record is None or not record.doors:
-        return ()
-    text = _master_bytes(room.site.configuration / "master.cf").decode("utf-8", "surrogateescape")
-    doors = plan_setup(replace(room, services=record.services, doors=replace(room.doors, levels=None))).doors
-    wanted = {door.key: door.text for door in doors.made} if doors is not None else {}
-    master = parse_master_cf(text)
-    view = settings_of(room.view, content_of(room.view))
-    led_to = {door.entry for door in view.doors} if view is not None else set()
-    struck = tuple(
-        f"door {key} of master.cf: {room.view} does not name it, so that nobody is led to it, as if a setup was cut "
-        "off; run mailtlsctl setup"
-        for key, _ in record.doors
-        if key not in led_to
-    )
-    return struck + tuple(
-        f"door {key} of master.cf: {clause}; run mailtlsctl setup"
-        for key, _ in record.doors
-        for clause in (differences(master, key, wanted[key]) if key in wanted else ("it is not needed any more",))
-    )
-
-
 # --- planning ----------------------------------------------------------------------------------------------------
 
 
@@ -185,10 +168,10 @@ def plan_setup(room: SetupRoom) -> Change:
     if record is not None and record.configuration != str(room.site.configuration):
         raise RefusedError(f"mailtls is set up for {record.configuration}; one Postfix at a time: first unsetup there")
     wishes = _wishes(room, record)
-    present = old.decode("utf-8", "surrogateescape")
+    present = _master_bytes((room.stage or path.parent) / path.name).decode("utf-8", "surrogateescape")
     base = _base(present, record, room.tables.names)
     try:
-        hooks = decided(room.hooks, Postconf(room.site.configuration), hooks_of(record))
+        hooks = decided(room.hooks, room.postconf, hooks_of(record))
         conduct, doors, written, asking = _planned(room, wishes, hooks, base.text)
         text, placed = _with_doors(asking.text, doors.made)
     except (ValueError, PostfixError) as error:
@@ -227,7 +210,7 @@ def _planned(
     room: SetupRoom, wishes: DoorWishes, hooks: Hooks, text: str
 ) -> tuple[ServiceConduct, Doors, Written, Written]:
     """Find out what the service does, and plan tables, doors, and hooks. Raises ValueError, PostfixError."""
-    master, postconf = parse_master_cf(text), Postconf(room.site.configuration)
+    master, postconf = parse_master_cf(text), room.postconf
     services = mx_services(master, room.services)
     wanted, conduct, own = _conduct(room, postconf, master, services)
     shop = Workshop(postconf, lambda level: room.tables.beside(level.value).names, wishes, hooks)
