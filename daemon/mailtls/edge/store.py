@@ -43,7 +43,7 @@ from mailtls.edge.helloschema import PUT_HELLO
 from mailtls.edge.storearrivals import ArrivalTables, last_arrival, messages, see_arrivals, standings
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
 from mailtls.edge.storefile import StoreFile, Work, to_its_end
-from mailtls.edge.storehellos import hello_rows, recalled
+from mailtls.edge.storehellos import has_hellos, hello_rows, recalled
 from mailtls.edge.storeretention import Bounds, Retention
 from mailtls.edge.storeschema import (
     DECISIONS,
@@ -85,6 +85,7 @@ class Store:
         self._kinds: dict[SessionKind, int] = {}
         self._arrivals = ArrivalTables()
         self._standing: dict[str, LiveWaiver] | None = None
+        self._has_hellos = False  # where nobody observes, nobody need look
         self._counts: dict[str, int] = {}
         self._count_again = 0.0
         self.damaged = 0
@@ -107,6 +108,7 @@ class Store:
         kinds = (await connection.execute(select(KINDS))).all()
         self._kinds = {SessionKind(*row[1:]): row.id for row in kinds}
         await self._arrivals.learn(connection)
+        self._has_hellos = await has_hellos(connection)
         standing, self._standing = self._standing, None
         if standing is not None:  # the file was begun anew under way
             await self._put_waivers(connection, tuple(standing.values()))
@@ -126,8 +128,8 @@ class Store:
 
     async def hellos(self, ips: Collection[str]) -> dict[str, HeardHello]:
         """Recall what these addresses offered last, as far as that is stored."""
-        keys = {key: ip for ip in ips if (key := key_of(ip)) is not None}
-        return await self._file.recall(lambda connection: recalled(connection, keys))
+        keys = {key: ip for ip in ips if (key := key_of(ip)) is not None} if self._has_hellos else {}
+        return await self._file.recall(lambda connection: recalled(connection, keys)) if keys else {}
 
     def _conduct(self, text: object) -> Conduct:
         conduct = read_conduct(text) if isinstance(text, str) else None
@@ -170,6 +172,7 @@ class Store:
             raise
         self._kinds |= kinds
         self._arrivals.committed(message_kinds)
+        self._has_hellos = self._has_hellos or bool(taken.hellos)
         if taken.waivers is not None:
             self._standing = {waiver.network: waiver for waiver in taken.waivers}
         with suppress(StoreError):  # it was committed; the next one will tell

@@ -39,3 +39,8 @@ async def recalled(connection: AsyncConnection, keys: Mapping[bytes, str]) -> di
             if hello is not None:
                 found[keys[row.ip]] = HeardHello(float(row.at), hello, row.alert)
     return found
+
+
+async def has_hellos(connection: AsyncConnection) -> bool:
+    """Tell whether there is any."""
+    return (await connection.execute(select(HELLOS.c.peer).limit(1))).first() is not None
