@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import BaseModel
 
 from mailtls.core.notice import ChangeNotice, Examination, GuardOutcome, GuardRequest
 from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.errors import RefusedError, StoreError
+from mailtls.service import applysurvey
 from mailtls.service.applychange import CHANGE, carry_out
 from mailtls.service.applyguard import OUTCOME, REQUEST, guard
 from mailtls.service.applyplan import Site
@@ -192,3 +194,34 @@ def test_an_edit_in_place_is_examined_and_nothing_is_touched(house: Guarded) -> 
         path.write_bytes(good)
         age(path)
     assert survey(house.site, clock, lambda _: ("the door legacy lacks a milter",)).drift != ()
+
+
+def test_an_edit_that_nobody_saw_is_found_when_somebody_asks_for_news(house: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path unit is blind while an examination runs: here an edit comes right after the last look of one."""
+    path = house.postfix.configuration / "main.cf"
+    good, put = house.main, NoticeBoard.put
+
+    def put_and_edit(board: NoticeBoard, name: str, note: BaseModel) -> None:
+        put(board, name, note)
+        path.write_bytes(good.replace(b"protocols = >=TLSv1.2", b"protocols = TLSv9", 1))
+        age(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NoticeBoard, "put", put_and_edit)
+        assert survey(house.site, clock).result == "fine"
+    assert survey(house.site, clock, only_news=True).result == "faults"
+    told = house.told.read(EXAMINATION, Examination)
+    assert told is not None
+    assert told.result == "faults"
+    path.write_bytes(good)
+    age(path)
+    assert survey(house.site, clock, only_news=True).result == "fine", "what was mended is news too"
+    with monkeypatch.context() as patch:
+        patch.setattr(applysurvey, "examine", lambda *_, **__: pytest.fail("it was examined without need"))
+        assert survey(house.site, clock, only_news=True).result == "fine"
+
+
+def test_what_was_wrong_is_looked_at_again_without_an_edit(house: Guarded) -> None:
+    """A missing table may be there by now, a door may have been mended by setup."""
+    assert survey(house.site, clock, lambda _: ("the door legacy lacks a milter",)).drift != ()
+    assert survey(house.site, clock, only_news=True).drift == ()
