@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mailtls import __version__
@@ -25,9 +25,12 @@ from mailtls.config import read_config
 from mailtls.core.endpoint import parse_endpoint
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.printable import printable
+from mailtls.core.waivedterms import WaivedTerms
 from mailtls.edge.activation import passed_sockets
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.nss import Engine
 from mailtls.edge.sdnotify import Notifier
+from mailtls.edge.waivedtermsfile import WaivedTermsFile
 from mailtls.errors import ConfigError, MailtlsError
 from mailtls.service.gateway import Gateway
 
@@ -41,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; give its exit status."""
     asked = _parser().parse_args(arguments)
     try:
-        settings = read_config(asked.config).gateway
+        config = read_config(asked.config)
         engine = Engine(_der(asked.key, "key"), _der(asked.certificate, "certificate"))
-        return asyncio.run(_serve(engine, settings))
+        waived = WaivedTermsFile(NoticeBoard(config.places.keeper_socket.parent))
+        return asyncio.run(_serve(engine, config.gateway, waived.now))
     except ConfigError as error:
         _say(f"fatal: {error}")
         return MISCONFIGURED
@@ -74,7 +78,7 @@ def _der(named: str | None, credential: str) -> bytes:
         raise ConfigError(f"{path}: {(error.strerror or '').lower()}; mailtlsctl setup makes it") from error
 
 
-async def _serve(engine: Engine, settings: GatewaySettings) -> int:
+async def _serve(engine: Engine, settings: GatewaySettings, waived: Callable[[], WaivedTerms]) -> int:
     listening = _sockets(settings)
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - inside asyncio.run
@@ -83,7 +87,7 @@ async def _serve(engine: Engine, settings: GatewaySettings) -> int:
     notifier = Notifier()
     notifier.send("READY=1", f"STATUS=serving with NSS {engine.version}")
     try:
-        await Gateway(engine, settings, _say).run(listening)
+        await Gateway(engine, settings, _say, waived=waived).run(listening)
     except asyncio.CancelledError:
         notifier.send("STOPPING=1")
     return STOPPED

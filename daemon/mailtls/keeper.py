@@ -30,6 +30,7 @@ from mailtls.edge.keeperlistener import own_socket, passed_socket
 from mailtls.edge.ledger import Ledger
 from mailtls.edge.loglines import NOTICE, PRIORITIES, begin_logging
 from mailtls.edge.nftables import Nftables, removals
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.owntables import OwnTables
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
@@ -96,7 +97,9 @@ def means_of(config: Config, *, only_ends: bool = False) -> Means:
     view = StandingView(places.postfix_view, config.section, places.root)
     return Means(
         ledger=Ledger(state),
-        remedies=Remedies(view, _maker(places), only_ends=only_ends),
+        remedies=Remedies(
+            view, _maker(places), only_ends=only_ends, board=NoticeBoard(places.keeper_socket.parent)
+        ),
         will=StandingWill(places.policy, places.root, state / "last-good"),
     )
 

@@ -94,6 +94,20 @@ def test_every_session_counts_once_at_its_door(world: GatewayWorld) -> None:
     assert 'mailtls_door_up{door="sslv3"} 1.0' in world.metrics()
 
 
+def test_who_fails_over_the_cipher_gets_no_version_below_the_strict_door_s(world: GatewayWorld) -> None:
+    address = "198.51.100.24"
+    modern, old = openssl(ssl.TLSVersion.TLSv1_2, "AES128-SHA"), openssl(ssl.TLSVersion.TLSv1, "AES128-SHA")
+    world.fails(address, modern)
+    said = world.ctl("allow-legacy", address, "--level", "sslv3").said
+    assert "the gateway holds it to TLSv1.2 or later" in " ".join(said.split())
+    assert delivers(world, address, modern)
+    for handshake in (old, OLD["198.51.100.1"][0]):
+        assert not delivers(world, address, handshake)
+    assert world.ctl("revoke", address).status == 0
+    world.allow("198.51.100.25", "--level", "sslv3")
+    assert delivers(world, "198.51.100.25", old), "of whom nothing is known nothing is held back"
+
+
 @pytest.mark.parametrize("address", ["198.51.100.21", "2001:db8:77::21", "203.0.113.21", "2001:db8:78::21"])
 def test_nobody_reaches_the_gateway_by_its_port(world: GatewayWorld, address: str) -> None:
     if address.startswith(("198", "2001:db8:77")):

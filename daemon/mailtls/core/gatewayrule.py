@@ -7,7 +7,8 @@ is held to it: one that lacks only AES has no need of SSLv3, and with TLS 1.0 PO
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -18,6 +19,8 @@ CIPHERS: tuple[Cipher, ...] = ("AES256-SHA", "AES128-SHA", "DES-CBC3-SHA", "RC4-
 """What can be served, by OpenSSL's names; all with RSA key exchange."""
 
 Lowest = Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2"]
+VERSIONS: tuple[Lowest, ...] = get_args(Lowest)
+"""Oldest first."""
 Number = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 Network = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 
@@ -52,14 +55,22 @@ class GatewaySettings(Table):
     peers: tuple[PeerTerms, ...] = ()
     """Own terms of single peers; the narrowest network counts."""
 
-    def terms_of(self, ip: str, called: str = "") -> Terms:
-        """Give the terms of an address that called this one.
+    def terms_of(self, ip: str, called: str = "", waived: Iterable[PeerTerms] = ()) -> Terms:
+        """Give the terms of an address that called this one; `waived`: what waivers say of single peers.
 
         This machine itself has all of them: the keeper visits the door with what OpenSSL has, wherever it is narrowed.
         """
         if ip == called:
             return Terms()
-        address = ipaddress.ip_address(ip)
-        own = [(network.prefixlen, peer) for peer in self.peers
-               if address in (network := ipaddress.ip_network(peer.network))]  # fmt: skip
-        return max(own, key=lambda pair: pair[0])[1] if own else self.terms
+        if (own := _narrowest(ip, self.peers)) is not None:
+            return own
+        known = _narrowest(ip, waived)
+        if known is None:
+            return self.terms
+        return Terms(lowest=max(self.terms.lowest, known.lowest, key=VERSIONS.index), ciphers=self.terms.ciphers)
+
+
+def _narrowest(ip: str, peers: Iterable[PeerTerms]) -> PeerTerms | None:
+    address = ipaddress.ip_address(ip)
+    own = [(network.prefixlen, peer) for peer in peers if address in (network := ipaddress.ip_network(peer.network))]
+    return max(own, key=lambda pair: pair[0])[1] if own else None

@@ -18,13 +18,15 @@ from pathlib import Path
 from uuid import uuid4
 
 from mailtls.config import Places
+from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import AskExplain
 from mailtls.core.duration import parse_duration
 from mailtls.core.keeperprotocol import Grant, Reply
 from mailtls.core.level import Level
 from mailtls.core.offer import in_vain
-from mailtls.core.postfixview import Doorway
+from mailtls.core.postfixview import PostfixSettings
 from mailtls.core.printable import printable
+from mailtls.core.waivedterms import lowest_of
 from mailtls.core.waiver import UNLIMITED, WaiverLimits
 from mailtls.core.waiverlimit import limit_fault, limited, parse_size, said
 from mailtls.ctl import REFUSED, output
@@ -85,9 +87,9 @@ def allow(wish: Wish) -> int:
     grant = Grant(
         id=uuid4().hex, network=whom.network, level=choice.level, until=datetime.now(UTC) + length, reason=reason,
         owner=_owner(), limits=limited(wish.limits), dry_run=wish.dry_run,
+        cause=_cause(whom, places) if choice.level is Level.SSLV3 else None,
     )  # fmt: skip
-    door = view.door(choice.level)
-    return do(places, grant, lambda reply: _told(grant, reply, choice.why, door), as_json=wish.as_json)
+    return do(places, grant, lambda reply: _told(grant, reply, choice.why, view), as_json=wish.as_json)
 
 
 def _refuse(whom: Whom, why: str, *, as_json: bool) -> int:
@@ -142,6 +144,16 @@ def _chosen(whom: Whom, places: Places) -> Choice:
     return choose((known.peer for known in answer.explained or ()), places.config.postfix)
 
 
+def _cause(whom: Whom, places: Places) -> Cause | None:
+    """Ask why the peers fail, where that is the same for all: the gateway gives no more than it takes."""
+    try:
+        answer = ask_daemon(places, AskExplain(whom=whom.asked))
+    except (UnreachableError, RefusedError):
+        return None
+    causes = {known.peer.cause for known in answer.explained or () if known.peer.failures}
+    return causes.pop() if len(causes) == 1 else None
+
+
 def _instead(whom: Whom, choice: Choice) -> str:
     if not choice.known:
         return f"what is known of it says mailtlsctl explain {whom.asked}"
@@ -160,7 +172,8 @@ def _command(wish: Wish) -> list[str]:
     return words + (["--config", str(Path(wish.config).absolute())] if wish.config is not None else [])
 
 
-def _told(grant: Grant, reply: Reply, why: str, door: Doorway | None) -> Iterator[str]:
+def _told(grant: Grant, reply: Reply, why: str, postfix: PostfixSettings) -> Iterator[str]:
+    door = postfix.door(grant.level)
     view, waiver = Screen(), reply.waiver or grant
     end = f"let in at level {waiver.level} until {local(waiver.until)}"
     if grant.dry_run:
@@ -170,6 +183,9 @@ def _told(grant: Grant, reply: Reply, why: str, door: Doorway | None) -> Iterato
     if waiver.limits is not None:
         yield view.prose(f"It is good for {said(waiver.limits.limits())}.")
     yield view.prose(COSTS[waiver.level])
+    if waiver.level is Level.SSLV3 and (lowest := lowest_of(waiver.cause, postfix.strict)) != "SSLv3":
+        held = f"the gateway holds it to {lowest} or later"
+        yield view.prose(f"It fails over the cipher and not over the version: {held}.")
     if why:
         yield view.prose(why)
     if door is not None and not door.trusted:

@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.core.register import Register
+from mailtls.core.waivedterms import FILE, WaivedTerms, waived_terms
 from mailtls.edge.conntrack import conntrack_ratio
 from mailtls.edge.doorvisit import visit_door
+from mailtls.edge.noticeboard import NoticeBoard
 from mailtls.edge.standingview import StandingView
-from mailtls.errors import PostfixError
+from mailtls.errors import PostfixError, StoreError
 from mailtls.service.doorremedy import DoorRemedy
 from mailtls.service.doorwatch import DoorWatch
 from mailtls.service.remedy import CleartextRemedy
@@ -47,13 +49,18 @@ class Brought:
 
 
 class Remedies:
-    """`make`: makes them from the view; `only_ends`: doors are closed to who is over, and opened to nobody."""
+    """`make`: makes them from the view; `only_ends`: doors are closed to who is over, and opened to nobody.
+
+    `board`: where the gateway reads the terms of its peers.
+    """
 
     def __init__(
         self, view: StandingView, make: Maker, visit: Callable[[Doorway], str | None] = visit_door,
-        *, only_ends: bool = False,
+        *, only_ends: bool = False, board: NoticeBoard | None = None,
     ) -> None:  # fmt: skip
         self.view = view
+        self._board = board
+        self._terms: WaivedTerms | None = None
         self._make = make
         self._only_ends = only_ends
         view.refresh()
@@ -124,12 +131,26 @@ class Remedies:
         if self._only_ends:
             led = doors.trim(register, now, sure=view.fault is None)
         else:
+            faults["gateway_terms"] = self._tell_the_gateway(register, now)
             led = doors.bring(register, now, asked, self.watch.is_open, compare=compare)
         self._refused = led.nftables.removesuffix(".") if led.nftables is not None else None
         faults |= {"door_tables": led.tables, "nftables": led.nftables, "firewall": led.blocked}
         if compare:
             faults["conntrack"] = _filling(conntrack_ratio()) if doors.levels else None
         return Brought(unproved | led.unproved, faults)
+
+    def _tell_the_gateway(self, register: Register, now: datetime) -> str | None:
+        """Write down what its peers may have, before any of them is led there; give a sentence where that fails."""
+        waivers = [waiver for waiver in register.at(Level.SSLV3) if waiver.until > now]
+        terms = waived_terms(waivers, self.settings.strict)
+        if self._board is None or terms == self._terms:
+            return None
+        try:
+            self._board.put(FILE, terms)
+        except StoreError as error:
+            return f"The gateway lets its peers have what [gateway] says, and no less: {error}."
+        self._terms = terms
+        return None
 
     def ensure(self) -> tuple[str, ...]:
         """Make missing tables, empty and valid; name what was made. Raises PostfixError."""
