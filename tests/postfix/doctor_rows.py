@@ -138,6 +138,11 @@ SOUND_ROWS = (
         "smtpd_sasl_path": "private/auth", "postscreen_greet_action": "enforce", "smtpd_tls_protocols": ">=TLSv1.2",
         "smtpd_tls_mandatory_protocols": ">=TLSv1.2", "smtpd_tls_mandatory_ciphers": "high",
     }, NONE, master=TYPICAL_MASTER),
+    Row("sound: a machine that only sends", {
+        "inet_interfaces": "loopback-only", "smtpd_tls_security_level": None, "smtpd_tls_loglevel": "0"}, NONE,
+        master=STOCK_MASTER),
+    Row("sound: a port 25 of the loopback", found=NONE, master=MASTER + "[::1]:25 inet n - y - - smtpd\n"
+        "  -o smtpd_tls_security_level=none\n"),
     Row("sound: with the doors of mailtls", found=NONE, master=DOORS_MASTER),
     protocols("sound: exclusions", "!SSLv2, !SSLv3"),
     protocols("sound: SSLv2 excluded does no harm", "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1"),
@@ -257,6 +262,8 @@ SETTING_ROWS = (
     entry("too few fields", "2525 inet n - y\n", "postfix_config_broken"),
     entry("blanks in an option", "[::]:587 inet n - y - - smtpd\n  -o smtpd_tls_protocols = >=TLSv1.2\n", "option_broken"),
     entry("no such program", "2526 inet n - y - - nosuchd\n", "program_missing"),
+    Row("TLS is off behind a proxy", found=ids("tls_off"), master=MASTER + "127.0.0.1:25 inet n - y - - smtpd\n"
+        "  -o smtpd_upstream_proxy_protocol=haproxy\n  -o smtpd_tls_security_level=none\n"),
     entry("an entry twice", "smtp inet n - y - - smtpd\n", "service_twice"),
     Row("a global table hides STARTTLS from people", {
         "smtpd_discard_ehlo_keyword_address_maps": "inline:{ 192.0.2.7=starttls }"}, ids("discard_map_for_people")),

@@ -17,6 +17,7 @@ import pytest
 
 from mailtls.core.doctorcatalogue import CATALOGUE
 from mailtls.ctl import run
+from mailtls.edge import postconf
 
 from .doctor_dovecot_rows import DOVECOT
 from .doctor_pki import Pki
@@ -117,6 +118,15 @@ def test_where_there_is_no_postfix_a_sentence_says_so(tmp_path: Path, capsys: py
     assert run(["doctor", "--config", str(config)]) == 2
     assert "there is no" in capsys.readouterr().err
     assert doctor(["--config", str(config), "--nagios"], capsys)[0] == 3
+
+
+def test_where_postfix_is_not_installed_its_files_are_not_judged(
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = config_of(Row("junk", text="junk\n"), tmp_path, pki)
+    monkeypatch.setattr(postconf, "PATH", str(tmp_path))
+    assert run(["doctor", *arguments]) == 2
+    assert "is Postfix installed?" in capsys.readouterr().err
 
 
 def test_a_configuration_that_cannot_be_parsed_is_a_finding(

@@ -16,6 +16,7 @@ from mailtls.core.offering import is_enforced, is_off
 from mailtls.core.suite import KeyType
 
 DOOR_NAME = "mailtls-legacy"
+_PROXY = "smtpd_upstream_proxy_protocol"
 _LOOPBACK = ("127.", "[::1]", "::1", "localhost")
 _OUTSIDE = frozenset({"25", "smtp"})
 _PEOPLE = frozenset({"587", "465", "submission", "submissions", "smtps", "ssmtp"})
@@ -80,16 +81,25 @@ class SmtpdService:
         return EDIT_MASTER if parameter in self.own else EDIT_MAIN
 
 
-def role_of(service: Service) -> Role:
-    """Say what an entry of master.cf is for, by its port and name."""
+def role_of(service: Service, interfaces: str = "all") -> Role:
+    """Say what an entry of master.cf is for, by its port and name; `interfaces`: inet_interfaces.
+
+    What only this machine itself can reach is for nobody outside, unless a proxy stands there.
+    """
     name = service.overrides.get("syslog_name", "")
     if DOOR_NAME in name:
         return Role.DOOR
     if service.kind == "pass":
         return Role.MX
     host, _, port = service.name.rpartition(":")
-    if host.startswith(_LOOPBACK) and port not in _OUTSIDE:
+    alone = host.startswith(_LOOPBACK) or (not host and _is_loopback(interfaces))
+    if alone and not service.overrides.get(_PROXY):
         return Role.OTHER
     if port in _OUTSIDE:
         return Role.MX
     return Role.PEOPLE if port in _PEOPLE else Role.OTHER
+
+
+def _is_loopback(interfaces: str) -> bool:
+    words = interfaces.replace(",", " ").split()
+    return bool(words) and all(word == "loopback-only" or word.startswith(_LOOPBACK) for word in words)

@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from mailtls.core.doctoridentity import CertificateRecord, FileState, Identity, Trust
@@ -145,6 +146,7 @@ def records(blocks: list[Block]) -> tuple[CertificateRecord, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)
 def record_of(block: Block) -> CertificateRecord | None:
     """Read one certificate; None where OpenSSL cannot."""
     said = ask(

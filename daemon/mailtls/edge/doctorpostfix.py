@@ -22,7 +22,7 @@ from mailtls.errors import PostfixError
 BASICS = (
     "mail_version", "myhostname", "mydomain", "mydestination", "virtual_mailbox_domains", "queue_directory",
     "daemon_directory", "multi_instance_directories", "mailbox_transport", "local_transport", "virtual_transport",
-    "mailbox_transport_maps", "maillog_file",
+    "mailbox_transport_maps", "maillog_file", "inet_interfaces",
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys((*offering.ASKED, *CERTIFICATE_FILES, *doctorsettings.ASKED)))
 MOST_INSTANCES = 32
@@ -73,7 +73,8 @@ def read_instance(directory: Path) -> Instance:
     asked = tuple(dict.fromkeys((*names, *sorted(own))))
     return Instance(
         directory, version_of(basics.get("mail_version", "")), reading, basics, master,
-        tuple(_smtpds(postconf, master)), postconf.values(*names) if names else {},
+        tuple(_smtpds(postconf, master, basics.get("inet_interfaces", "all"))),
+        postconf.values(*names) if names else {},
         postconf.builtin(*asked, followed=True) if asked else {}, _programs(master, Path(basics["daemon_directory"])),
     )  # fmt: skip
 
@@ -93,13 +94,14 @@ def _master_text(directory: Path) -> str:
         raise PostfixError(f"{path} cannot be read: {(error.strerror or 'it is no file').lower()}") from error
 
 
-def _smtpds(postconf: Postconf, master: MasterCf) -> Iterator[ServiceReading]:
+def _smtpds(postconf: Postconf, master: MasterCf, interfaces: str) -> Iterator[ServiceReading]:
     entries = [each for each in master.effective if each.command == "smtpd" and each.kind in ("inet", "pass")]
     for service in entries[:MOST_SERVICES]:
         plain = {name: value for name, value in service.overrides.items() if "\n" not in value and _RUN.fullmatch(name)}
         own = tuple(name for name in plain if OURS.fullmatch(name))
         values = postconf.values(*dict.fromkeys((*NAMES, *own)), overrides=plain)
-        yield ServiceReading(service, role_of(service), values, {name: values[name] for name in own if name in values})
+        set_here = {name: values[name] for name in own if name in values}
+        yield ServiceReading(service, role_of(service, interfaces), values, set_here)
 
 
 def _programs(master: MasterCf, daemons: Path) -> dict[str, bool]:
