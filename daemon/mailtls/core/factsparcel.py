@@ -10,10 +10,10 @@ whole is bounded, and mailtlsd believes of it what it believes of a log line. `l
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailtls.core.smtpfacts import SmtpFacts, Stage
 from mailtls.core.verdict import DUNNO, Answer, Ground, Verdict
@@ -22,8 +22,9 @@ LARGEST = 32 * 1024
 """Bytes of a datagram. The longest honest one has a few names and addresses, and two sentences."""
 
 VERSION = 1
+_BEGIN = str(VERSION)
 
-_HEAD = ("lost", "answer", "ground", "text", "reason")
+_HEAD = ("lost", "answer", "ground", "text", "reason", "protocol_state")
 _SHORTENED = 100
 """Characters that are left of a word where the whole would be too long."""
 
@@ -39,8 +40,7 @@ class Misshapen(StrEnum):
     """Of a milter that is older or newer than mailtlsd, until both have been started anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class FactsParcel:
+class FactsParcel(NamedTuple):
     """One message. `lost`: how many parcels this milter could not get rid of since it started."""
 
     facts: SmtpFacts
@@ -48,9 +48,11 @@ class FactsParcel:
     lost: int = 0
 
 
-_NAMES = tuple(each.name for each in fields(SmtpFacts))
-_NUMBERS = frozenset(each.name for each in fields(SmtpFacts) if each.type == "int")
-_words = attrgetter(*_NAMES)
+_TEXTS = tuple(each.name for each in fields(SmtpFacts) if each.type == "str")
+_NUMBERS = tuple(each.name for each in fields(SmtpFacts) if each.type == "int")
+_NAMES = (*_TEXTS, *_NUMBERS)
+_texts, _numbers = attrgetter(*_TEXTS), attrgetter(*_NUMBERS)
+_PLACES = len(_HEAD) + len(_NAMES)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -68,17 +70,17 @@ def unpack_facts(data: bytes) -> FactsParcel | Misshapen:
         version, *words = data.decode("utf-8").split("\0")
     except UnicodeDecodeError:
         return Misshapen.BROKEN
-    if version != str(VERSION):
+    if version != _BEGIN:
         return Misshapen.OTHER_VERSION if _NUMBER.fullmatch(version) else Misshapen.BROKEN
-    if len(words) != len(_HEAD) + len(_NAMES):
+    if len(words) != _PLACES:
         return Misshapen.BROKEN
-    lost, answer, ground, text, reason = words[: len(_HEAD)]
+    lost, answer, ground, text, reason, stage = words[: len(_HEAD)]
     found: dict[str, Any] = dict(zip(_NAMES, words[len(_HEAD) :], strict=True))
     numbers = {name: found[name] for name in _NUMBERS}
     if not all(map(_NUMBER.fullmatch, (lost, *numbers.values()))):
         return Misshapen.BROKEN
     try:
-        found["protocol_state"] = Stage(found["protocol_state"])
+        found["protocol_state"] = Stage(stage)
         verdict = Verdict(Answer(answer), Ground(ground), text, reason)
     except ValueError:
         return Misshapen.BROKEN
@@ -87,16 +89,17 @@ def unpack_facts(data: bytes) -> FactsParcel | Misshapen:
 
 
 def _written(parcel: FactsParcel) -> bytes:
-    verdict = parcel.verdict
-    head = (VERSION, parcel.lost, verdict.answer, verdict.ground, verdict.text, verdict.reason)
-    text = "\0".join(map(str, (*head, *_words(parcel.facts))))
-    if text.count("\0") != len(_HEAD) + len(_NAMES):  # none comes over a protocol whose texts end at it
-        text = "\0".join(str(word).replace("\0", "?") for word in (*head, *_words(parcel.facts)))
+    facts, verdict, lost = parcel
+    head = (_BEGIN, str(lost), verdict.answer, verdict.ground, verdict.text, verdict.reason, facts.protocol_state)
+    words = (*head, *_texts(facts), *map(str, _numbers(facts)))
+    text = "\0".join(words)
+    if text.count("\0") != _PLACES:  # none comes over a protocol whose texts end at it
+        text = "\0".join(word.replace("\0", "?") for word in words)
     return text.encode("utf-8", "backslashreplace")
 
 
 def _shortened(parcel: FactsParcel) -> FactsParcel:
-    words = {each.name: getattr(parcel.facts, each.name) for each in fields(SmtpFacts) if each.type == "str"}
-    facts = replace(parcel.facts, **{name: word[:_SHORTENED] for name, word in words.items()})
+    words = zip(_TEXTS, _texts(parcel.facts), strict=True)
+    facts = replace(parcel.facts, **{name: word[:_SHORTENED] for name, word in words})
     verdict = replace(parcel.verdict, text=parcel.verdict.text[:300], reason=parcel.verdict.reason[:1000])
-    return replace(parcel, facts=facts, verdict=verdict)
+    return FactsParcel(facts, verdict, parcel.lost)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailtls.core.delegation import one_line
 from mailtls.core.smtpfacts import SmtpFacts, Stage
@@ -83,8 +83,7 @@ def wishes_of(snapshot: Snapshot) -> Wishes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What was asked, and the answer."""
 
     facts: SmtpFacts
@@ -98,6 +97,9 @@ class Ending:
     judged: Judged | None = None
     remove: int = 0
     stamp: tuple[str, str] | None = None
+
+
+NOTHING_TO_DO = Ending()
 
 
 class MilterDialogue:
@@ -154,14 +156,16 @@ class MilterDialogue:
         """Hear of one piece of the body."""
         self._octets += octets
 
-    def end(self, snapshot: Snapshot) -> Ending:
+    def end(self, snapshot: Callable[[], Snapshot]) -> Ending:
         """Hear that the message is whole, and judge it by its size where that was counted."""
+        if not self.wishes.headers and not self.wishes.size:
+            return NOTHING_TO_DO
         facts, remove, stamp = self._facts, self._stamps, self._stamp
         judged = None
         if self.wishes.size and facts is not None:
             size = self._octets + 2  # the empty line between headers and body
             whole = replace(facts, protocol_state=Stage.END_OF_MESSAGE, size=size)
-            judged = Judged(whole, judge(whole, snapshot))
+            judged = Judged(whole, judge(whole, snapshot()))
         self._begin("", 0)
         return Ending(judged, remove if self.wishes.headers else 0, stamp)
 

@@ -125,6 +125,8 @@ class _Callbacks:
     def __init__(self, library: Any, begin: Callable[[], Connection]) -> None:
         self._library = library
         self._begin = begin
+        self._go_on: int = library.CONTINUE
+        self._unanswered: int = library.NOREPLY
 
     def negotiate(self, context: Any, options: list[int]) -> int:
         library, connection = self._library, self._begin()
@@ -138,7 +140,7 @@ class _Callbacks:
         options[0] &= actions
         options[1] &= steps
         options[2] = options[3] = 0
-        return int(library.CONTINUE)
+        return self._go_on
 
     def _ask_for_macros(self, context: Any, wishes: Wishes) -> None:
         judged = {"DATA", "ENVRCPT"} if wishes.recipients else {"DATA"}
@@ -147,11 +149,11 @@ class _Callbacks:
 
     def helo(self, context: Any, name: str) -> int:
         context.getpriv().hello(name)
-        return int(self._library.NOREPLY)
+        return self._unanswered
 
     def envfrom(self, context: Any, *words: bytes) -> int:
         context.getpriv().sender(words)
-        return int(self._library.NOREPLY)
+        return self._unanswered
 
     def envrcpt(self, context: Any, *words: bytes) -> int:
         return self._reply(context, context.getpriv().recipient(words, _macro(context)))
@@ -166,21 +168,21 @@ class _Callbacks:
 
     def header(self, context: Any, name: str, value: bytes) -> int:
         context.getpriv().header(name, len(value))
-        return int(self._library.NOREPLY)
+        return self._unanswered
 
     def body(self, context: Any, piece: bytes) -> int:
         context.getpriv().body(len(piece))
-        return int(self._library.NOREPLY)
+        return self._unanswered
 
     def eom(self, context: Any) -> int:
         reply, ending = context.getpriv().end()
-        if reply is None and (ending.remove or ending.stamp):
+        if reply is None and (ending.remove or ending.stamp is not None):
             _edit(context, ending)
         return self._reply(context, reply)
 
     def _reply(self, context: Any, reply: Reply | None) -> int:
         if reply is None:
-            return int(self._library.CONTINUE)
+            return self._go_on
         code, enhanced, text = reply
         context.setreply(code, enhanced, text.replace("%", "%%"))  # a format, in Sendmail and so in Postfix
         return int(self._library.REJECT if code.startswith("5") else self._library.TEMPFAIL)

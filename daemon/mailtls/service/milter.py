@@ -111,7 +111,7 @@ class MilterConnection:
 
     def end(self) -> tuple[Reply | None, Ending]:
         """Judge the message by its size, where that was asked for; only a refusal is worth telling."""
-        ending = self._dialogue.end(self._milter.snapshot())
+        ending = self._dialogue.end(self._milter.snapshot)
         if ending.judged is None or ending.judged.verdict is DUNNO:
             return None, ending
         self._milter.teller.take(ending.judged)
