@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from mailtls.core.smtpfacts import SmtpFacts, Stage
 from mailtls.core.tlsversion import TLS13
 from mailtls.core.verdict import DUNNO, Answer, Ground, Proof, Snapshot, Verdict
 from mailtls.service.announcer import Announcer
-from mailtls.service.factsdesk import OF_ONE_PEER, RECENT, SESSION_LASTS, TOLD_AGAIN, FactsDesk
+from mailtls.service.factsdesk import OF_ONE_PEER, RECENT, SESSION_LASTS, TOLD_AGAIN, WAITING, FactsDesk
 from mailtls.service.memory import Memory
 from mailtls.service.messagemetrics import MessageMetrics
 
@@ -63,9 +64,11 @@ class World:
 
     @property
     def arrivals(self) -> list[Arrival]:
+        self.desk.settle()
         return self.memory._change.arrivals
 
     def messages(self, door: str = "strict", version: str = "TLSv1.3") -> float:
+        self.desk.settle()
         return self.metrics._messages[door, version]
 
 
@@ -113,10 +116,11 @@ def test_sessions_at_the_strict_door_prove_what_a_peer_can_do() -> None:
     world = World(needed=2)
     for number in range(3):
         world.desk.take(replace(FACTS, queue_id=f"q{number}", client_port=str(4000 + number)), DUNNO)
+    assert [arrival.standing.sessions for arrival in world.arrivals] == [1, 2, 3]
     assert world.proofs.proven(NOW) == {"192.0.2.7": Proof(3, TLS13)}
     assert world.news == 1
-    assert [arrival.standing.sessions for arrival in world.arrivals] == [1, 2, 3]
     world.desk.take(replace(FACTS, queue_id="new", encryption_protocol="TLSv1.9"), DUNNO)
+    world.desk.settle()
     assert world.proofs.standing("192.0.2.7").sessions == 3, "a version that nobody knows says nothing"
 
 
@@ -125,8 +129,10 @@ def test_a_verdict_is_told_once_in_a_while_and_always_counted(caplog: pytest.Log
     with caplog.at_level(logging.INFO, "mailtls.facts"):
         for number in range(3):
             world.desk.take(replace(PLAIN, queue_id=f"q{number}"), NOTED)
+        world.desk.settle()
         world.now += TOLD_AGAIN
         world.desk.take(replace(PLAIN, queue_id="later"), NOTED)
+        world.desk.settle()
     assert [record.getMessage() for record in caplog.records] == [NOTED.reason] * 2
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     assert world.metrics._verdicts["downgrade", "note"] == 4
@@ -199,6 +205,7 @@ def test_several_messages_of_a_session_are_one() -> None:
 def test_what_the_log_never_ends_is_forgotten() -> None:
     world = World()
     world.desk.take(FACTS, DUNNO)
+    world.desk.settle()
     world.now += SESSION_LASTS + timedelta(seconds=1)
     assert world.desk.complete(replace(ENDED, at=None)) == replace(ENDED, at=None)
 
@@ -207,9 +214,34 @@ def test_a_flood_fills_nothing_beyond_its_bounds() -> None:
     world = World()
     for number in range(OF_ONE_PEER * 3):
         world.desk.take(replace(FACTS, queue_id=f"q{number}", client_port=str(number + 1)), DUNNO)
+    world.desk.settle()
     assert len(world.desk._sessions["192.0.2.7"]) == OF_ONE_PEER
     for number in range(RECENT + 10):
         ip = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         world.desk.take(replace(PLAIN, client_address=ip, queue_id=f"q{number}"), NOTED)
+        world.desk.settle()
     rooms = (world.desk._messages, world.desk._sessions, world.desk._told)
     assert max(map(len, rooms)) <= RECENT
+
+
+def test_what_comes_faster_than_it_is_taken_in_is_dropped_and_counted() -> None:
+    world = World()
+    for number in range(WAITING + 7):
+        world.desk.take(replace(FACTS, queue_id=f"q{number}"), DUNNO)
+    assert world.metrics.dropped == 7
+    assert world.messages() == WAITING
+
+
+def test_what_still_waits_is_taken_in_when_it_ends() -> None:
+    async def work(world: World) -> None:
+        task = asyncio.create_task(world.desk.run())
+        world.desk.take(FACTS, DUNNO)
+        while not world.memory._change.arrivals:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        world.desk.take(replace(FACTS, queue_id="last"), DUNNO)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    world = World()
+    asyncio.run(asyncio.wait_for(work(world), 30))
+    assert len(world.memory._change.arrivals) == 2

@@ -40,6 +40,7 @@ CONTRACT = {
     "mailtls_policy_requests_total": {"verdict"},
     "mailtls_policy_seconds": set(),
     "mailtls_policy_malformed_total": {"kind"},
+    "mailtls_facts_dropped_total": set(),
     "mailtls_verdicts_total": {"ground", "answer"},
     "mailtls_milter_parcels_total": {"kind"},
     "mailtls_messages_total": {"door", "tls_version"},

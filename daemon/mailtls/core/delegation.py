@@ -37,7 +37,7 @@ _NUMBERS = frozenset(item.name for item in fields(SmtpFacts) if item.type == "in
 _QUOTED = frozenset({"ccert_subject", "ccert_issuer"})
 _KNOWN = _NAMES | {"request"}
 _STAGES = {stage.value: stage for stage in Stage}
-_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)  # an unsigned long has at most 20 digits
+LONGEST_NUMBER = 20  # digits of an unsigned long
 _XTEXT = re.compile(rb"\+([0-9A-Fa-f]{2})")
 
 
@@ -128,7 +128,7 @@ def _facts(found: dict[str, str]) -> SmtpFacts | Malformed:
     values["protocol_state"] = _STAGES.get(found.get("protocol_state", ""), Stage.OTHER)
     for name in _NUMBERS:
         text = found.get(name) or "0"  # what is empty is not available, as if it had not been sent
-        if not _NUMBER.fullmatch(text):
+        if len(text) > LONGEST_NUMBER or not (text.isascii() and text.isdigit()):
             return Malformed.NOT_A_NUMBER
         values[name] = int(text)
     for name in _QUOTED:

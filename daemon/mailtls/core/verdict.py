@@ -27,7 +27,7 @@ from mailtls.core.peer import is_address
 from mailtls.core.peermap import PeerMap
 from mailtls.core.printable import printable
 from mailtls.core.smtpfacts import CLEARTEXT, SmtpFacts, Stage
-from mailtls.core.tlsversion import TLS12, name_of
+from mailtls.core.tlsversion import TLS12, TLS13, name_of
 from mailtls.core.waiver import UNLIMITED, WaiverLimits
 
 HEADER = "MailTLS-Downgrade"
@@ -151,6 +151,8 @@ def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
     if judges is None or facts.authenticated:
         return DUNNO
     case, gravest = _Case(facts, snapshot), DUNNO
+    if case.seen == TLS13 and case.door is Door.STRICT:
+        return DUNNO  # as most are: nobody can ask for more, and no waiver is used
     for judged in judges:
         verdict = judged(case)
         if verdict is not DUNNO and _GRAVITY[verdict.answer] > _GRAVITY[gravest.answer]:
@@ -161,14 +163,18 @@ def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
 class _Case:
     """One question, with what nearly every judge asks first: it is asked for every message."""
 
-    __slots__ = ("door", "facts", "ip", "seen", "snapshot")
+    __slots__ = ("door", "facts", "seen", "snapshot")
 
     def __init__(self, facts: SmtpFacts, snapshot: Snapshot) -> None:
         self.facts = facts
         self.snapshot = snapshot
         self.door = facts.door(snapshot.ports)
         self.seen = facts.protection(self.door)
-        self.ip = facts.ip
+
+    @property
+    def ip(self) -> str:
+        """Give the client's address, spelled as in tables; only where somebody asks."""
+        return self.facts.ip
 
 
 def domain_of(address: str) -> str:

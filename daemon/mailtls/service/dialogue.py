@@ -58,7 +58,12 @@ class Dialogue:
 
     def parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """Give what runs until it is cancelled."""
-        return [("snapshots", self.snapshots.run), ("policy_service", self._service.run), ("milter", self._milter.run)]
+        return [
+            ("snapshots", self.snapshots.run),
+            ("facts", self.facts.run),
+            ("policy_service", self._service.run),
+            ("milter", self._milter.run),
+        ]
 
     async def recall(self) -> None:
         """Take from the store what was proven, before anybody asks."""

@@ -4,15 +4,18 @@ Each message counts once, whoever told of it first: an address and a queue id ar
 not say, its version and cipher, is filled in from the messages that came in it, so that a session is counted once, by
 the log, and with what was negotiated. docs/decisions/0024 says why there are two books.
 
-Nothing here waits for anybody: the store takes what was told with its next commit.
+Nothing here waits for anybody, and nobody waits for it: what is told is put aside, up to WAITING messages, and taken
+in TURN at a time, MOST_PER_S a second, which is more than Postfix delivers on one machine. What comes beyond that in a
+flood is answered all the same, and its facts are dropped and counted. The store takes them with its next commit.
 
 DIAGNOSTICS: verdicts that are not simply yes are logged, one of a kind for each address within TOLD_AGAIN.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -35,6 +38,9 @@ _Value = TypeVar("_Value")
 LOG = logging.getLogger("mailtls.facts")
 RECENT = 20_000
 """Messages, peers and alarms that are kept in hand."""
+WAITING = 10_000
+MOST_PER_S = 2_000
+TURN = 50
 OF_ONE_PEER = 16
 """Sessions of a peer that may wait for the log to tell of their end."""
 SESSION_LASTS = timedelta(hours=1)
@@ -73,15 +79,38 @@ class FactsDesk:
         self._snapshot = snapshot
         self._proofs = proofs
         self._changed = changed
+        self._waiting: deque[tuple[SmtpFacts, Verdict]] = deque()
         self._messages: OrderedDict[tuple[str, str, Stage], None] = OrderedDict()
         self._sessions: OrderedDict[str, list[_Negotiated]] = OrderedDict()
         self._told: OrderedDict[tuple[str, Ground], datetime] = OrderedDict()
 
     def take(self, facts: SmtpFacts, verdict: Verdict) -> None:
-        """Take in what was told of a message, and what was answered; users that have logged in are no peers."""
-        counted = facts.protocol_state is Stage.DATA
-        if facts.authenticated or not (counted or verdict.answer is not Answer.DUNNO) or self._is_known(facts):
+        """Put aside what was told of a message, and what was answered; users that have logged in are no peers."""
+        if facts.authenticated or (facts.protocol_state is not Stage.DATA and verdict.answer is Answer.DUNNO):
             return
+        if len(self._waiting) >= WAITING:
+            self._metrics.dropped += 1
+            return
+        self._waiting.append((facts, verdict))
+
+    async def run(self) -> None:
+        """Take in what was put aside, until cancelled; then the rest of it."""
+        try:
+            while True:
+                await asyncio.sleep(TURN / MOST_PER_S)
+                self.settle(TURN)
+        finally:
+            self.settle(WAITING)
+
+    def settle(self, most: int = WAITING) -> None:
+        """Take in at most so many of those that wait."""
+        for _ in range(min(most, len(self._waiting))):
+            self._take(*self._waiting.popleft())
+
+    def _take(self, facts: SmtpFacts, verdict: Verdict) -> None:
+        if self._is_known(facts):
+            return
+        counted = facts.protocol_state is Stage.DATA
         now = self._clock()
         door = facts.door(self._snapshot().ports)
         arrival = arrival_of(facts, verdict, door, now, counted=counted)
@@ -142,6 +171,7 @@ class FactsDesk:
         """Fill in what a session negotiated, where the log does not tell and a message in it did."""
         if session.peer is None or session.outcome is not Outcome.TLS_OK:
             return session
+        self.settle(TURN)
         waiting = self._sessions.get(session.peer.ip)
         if not waiting:
             return session

@@ -33,6 +33,7 @@ class MessageMetrics:
         self._parcels: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
         self._buckets = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
+        self.dropped = 0
 
     def asked(self, answer: str, seconds: float) -> None:
         """Count a question that was answered with this verdict."""
@@ -78,6 +79,10 @@ class MessageMetrics:
         for kind, count in self._malformed.items():
             malformed.add_metric((kind,), count)
         yield malformed
+        yield CounterMetricFamily(
+            "mailtls_facts_dropped", "Messages that were judged, but not remembered: more came than are taken in.",
+            self.dropped,
+        )  # fmt: skip
         parcels = CounterMetricFamily(
             "mailtls_milter_parcels", "Messages that the milter told of, by what became of its datagram.",
             labels=("kind",),
