@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(capability() is not None, reason=capability() or ""),
 ]
 
-MANY = 100
+MANY = 60
 SPARE_KB = 8_000
 """What the memory of a process may grow by for reasons of its own."""
 
