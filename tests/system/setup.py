@@ -1,8 +1,8 @@
 """docs/setup.md as an operator follows it: its boxes, run as printed.
 
 A box is marked `sh` and a word for when it applies: none for everybody, `doors`
-in place of the box before it, `undo`, `purge` in its place; `by-hand` names a
-person, and is not run.
+in place of the box before it, `milter` for who wants it, `undo`, `purge` in its
+place; `by-hand` names a person, and is not run.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ import time
 
 import pytest
 from tests.system.machine import Machine
+from tests.system.setup import follow
 
 DAEMON, KEEPER, OBSERVER = "mailtlsd.service", "mailtls-keeper.service", "mailtls-observer.service"
+MILTER = "mailtls-milter.service"
 MOST_EXPOSED = {
     DAEMON: 1.5, KEEPER: 3.0, "mailtls-tables.service": 3.0, "mailtls-expire.service": 3.0,
     "mailtls-gateway.service": 1.0, "mailtls-backend.service": 1.0, "mailtls-observer.service": 1.3,
@@ -77,6 +79,10 @@ def test_everything_belongs_to_whom_it_must(machine: Machine) -> None:
         "/var/lib/mailtls-keeper": "root root 700",
         "/run/mailtls": "mailtls mailtls-admin 2755",
         "/run/mailtls/control.sock": "mailtls mailtls-admin 660",
+        "/run/mailtls/milter": "mailtls mailtls-milter 2750",
+        "/run/mailtls/milter/facts.sock": "mailtls mailtls-milter 660",
+        "/run/mailtls/milter/verdicts": "mailtls mailtls-milter 640",
+        "/var/spool/postfix/mailtls": "root root 755",
         "/run/mailtls-keeper": "root root 755",
         "/run/mailtls-observer": "mailtls mailtls-hellos 2710",
         "/run/mailtls-observer/hellos.sock": "mailtls mailtls-hellos 660",
@@ -134,6 +140,37 @@ def test_the_observer_runs_when_it_is_asked_for_and_can_do_nothing_but_see(machi
         machine.run("systemctl", "stop", OBSERVER)
 
 
+def test_the_milter_runs_when_it_is_asked_for_hears_of_mail_and_mail_needs_it_not(machine: Machine) -> None:
+    """It is installed, and neither enabled nor started; Postfix is told of it only while it runs."""
+    assert not machine.is_active(MILTER)
+    assert "systemctl enable --now mailtls-milter" in machine.run("mailtlsctl", "setup", "--milter", check=False).stderr
+    try:
+        follow(machine, "2.", mark="sh milter")
+        status = status_of(machine, MILTER)
+        assert [status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")] == ["0" * 16] * 4
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert status["Uid"].split() == [machine.says("id", "-u", "mailtls-milter")] * 4
+        place = "/var/spool/postfix/mailtls/milter"
+        assert machine.says("stat", "-c", "%U %G %a", place, f"{place}/socket").splitlines() == [
+            "mailtls-milter postfix 2750", "mailtls-milter postfix 770",
+        ]  # fmt: skip
+        machine.run("python3", "-c", MAIL)
+        machine.until(lambda: counted(machine, 'mailtls_milter_parcels_total{kind="taken"}') == 1, "mailtlsd hears of it")
+        assert machine.run("postfix", "check").stderr == ""
+        machine.run("systemctl", "stop", MILTER)
+        machine.run("python3", "-c", MAIL)
+        assert counted(machine, 'mailtls_milter_parcels_total{kind="taken"}') == 1
+    finally:
+        machine.run("mailtlsctl", "unsetup", "--now", check=False)
+        machine.run("systemctl", "disable", "--now", MILTER)
+
+
+def counted(machine: Machine, name: str) -> float:
+    """Give a value of /metrics."""
+    page = machine.says("python3", "-c", METRICS)
+    return next(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))
+
+
 def hears_the_observer(machine: Machine) -> bool:
     observer = machine.control("status")["mailtlsd"]["observer"]
     return bool(observer and observer["running"])
@@ -186,6 +223,17 @@ def test_both_are_ready_say_how_they_fare_and_stay_up(machine: Machine) -> None:
     assert status["mailtlsd"]["faults"] == []
     assert status["keeper"]["faults"] == []
 
+
+MAIL = """
+import smtplib
+with smtplib.SMTP("127.0.0.1", 25) as client:
+    client.sendmail("a@peer.test", ["root@mx.example.test"], "Subject: a test\\n\\ntest")
+"""
+
+METRICS = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:9811/metrics").read().decode())
+"""
 
 CLIENT_HELLO = """
 import smtplib, ssl
