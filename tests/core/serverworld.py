@@ -71,7 +71,7 @@ class ServerWorld:
 
     `mute`: versions to which it says nothing; `longest`: more suites than it stands; `broken`: suites that it chooses,
     and then breaks off; `rude`: it hangs up where others send an alert. `curve`: that of its ECDSA certificate, which a
-    client must know. Its primes for suites without a certificate are small, as OpenSSL's are.
+    client must know. `wants_key`: it never asks for one in TLS 1.3. Its primes for suites without a certificate are small, as OpenSSL's are.
     """
 
     versions: dict[int, tuple[int, ...]]
@@ -88,6 +88,7 @@ class ServerWorld:
     broken: tuple[int, ...] = ()
     rude: bool = False
     curve: int | None = None
+    wants_key: bool = False
     asked: list[Ask | Shake] = field(default_factory=list)
 
     def answer(self, question: Ask | Shake) -> ServerAnswer | Shaken:
@@ -155,6 +156,8 @@ class ServerWorld:
         if group in (hello.key_shares or ()):
             share = extension(51, numbers([group]) + sized(b"key", 2))
             return record(22, server_hello(TLS13, number, version + share)) + record(20, b"\1") + record(23, b"secret")
+        if self.wants_key:
+            return None
         return record(22, server_hello(TLS13, number, version + extension(51, numbers([group])), RETRY))
 
 

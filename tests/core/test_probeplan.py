@@ -128,6 +128,14 @@ def test_groups_are_found_up_to_tls_1_2_and_in_tls_1_3() -> None:
     assert probed.groups_whole == {TLS12, TLS13}
 
 
+def test_a_server_that_never_asks_for_a_key_gets_one() -> None:
+    usual, rigid = ServerWorld(MODERN), ServerWorld(MODERN, wants_key=True)
+    one, other = probe(usual), probe(rigid)
+    assert other.found(TLS13) == one.found(TLS13)
+    assert set(other.groups[TLS13]) == set(usual.groups)
+    assert len(rigid.asked) < 2 * len(usual.asked)
+
+
 @pytest.mark.parametrize("own_order", [False, True])
 def test_where_the_curve_of_the_certificate_is_needed_the_others_are_found_as_far_as_can_be(own_order: bool) -> None:
     """A server that insists on its own order chooses its first curve whatever is offered beside it."""

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from mailtls.ctl import progress
-from mailtls.ctl.progress import ReadingBar
+from mailtls.ctl.progress import AskingBar, ReadingBar
 
 
 class Terminal(io.StringIO):
@@ -54,6 +54,20 @@ def test_a_short_log_gets_none(clock: list[float], monkeypatch: pytest.MonkeyPat
         assert bar.callback is not None
         bar.callback(10, 10)
     assert terminal.getvalue() == ""
+
+
+def test_a_server_that_is_asked_much_gets_one_with_its_steps(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = terminal_of(monkeypatch)
+    with AskingBar(["versions", "groups", "names"]) as bar:
+        bar.told("versions")
+        assert terminal.getvalue() == ""
+        clock[0] += progress.PATIENCE
+        bar.told("groups")
+    assert "groups, question 2" in terminal.getvalue()
+    assert "1/3" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\x1b[2K"), "the line is erased"
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])

@@ -1,6 +1,6 @@
 """A private Dovecot, IMAP and POP3 with nobody in it: its own directory, high ports on loopback, no user, no mail.
 
-For Dovecot 2.3, whose settings of TLS 2.4 renamed.
+For Dovecot 2.3 and 2.4, which renamed the settings of TLS.
 """
 
 from __future__ import annotations
@@ -19,22 +19,36 @@ from .instance import reserved_ports, wait_until
 
 SERVICES = ("imap", "imaps", "pop3", "pop3s")
 
-CONFIGURATION = """\
-base_dir = {directory}/run
-state_dir = {directory}/state
-log_path = {directory}/dovecot.log
+OLD = """\
 protocols = imap pop3
-listen = {address}
-auth_mechanisms = plain
 passdb {{
   driver = passwd-file
   args = /dev/null
 }}
-ssl = required
 ssl_cert = <{rsa.certificate}
 ssl_key = <{rsa.key}
 ssl_alt_cert = <{ecdsa.certificate}
 ssl_alt_key = <{ecdsa.key}
+"""
+NEW = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap pop3
+passdb passwd-file {{
+  passwd_file_path = /dev/null
+}}
+ssl_server_cert_file = {rsa.certificate}
+ssl_server_key_file = {rsa.key}
+ssl_server_alt_cert_file = {ecdsa.certificate}
+ssl_server_alt_key_file = {ecdsa.key}
+"""
+CONFIGURATION = """\
+base_dir = {directory}/run
+state_dir = {directory}/state
+log_path = {directory}/dovecot.log
+listen = {address}
+auth_mechanisms = plain
+ssl = required
 service imap-login {{
   chroot =
   inet_listener imap {{
@@ -69,8 +83,12 @@ def why_no_dovecot() -> str | None:
         return "Debian's packages dovecot-imapd and dovecot-pop3d are not installed"
     if os.geteuid() != 0:
         return "a private Dovecot needs root"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return None if version.startswith("2.3.") else f"the configuration here is for Dovecot 2.3, not {version.split(' ')[0]}"
+    return None if version_of_dovecot().startswith(("2.3.", "2.4.")) else "only Dovecot 2.3 and 2.4 are known here"
+
+
+def version_of_dovecot() -> str:
+    """Give its version."""
+    return subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=False).stdout
 
 
 class PrivateDovecot:
@@ -89,8 +107,9 @@ class PrivateDovecot:
         file = self.directory / "dovecot.conf"
         with ExitStack() as reservation:
             self.ports = dict(zip(SERVICES, reserved_ports(len(SERVICES), reservation), strict=True))
+        beginning = OLD if version_of_dovecot().startswith("2.3.") else NEW
         file.write_text(
-            CONFIGURATION.format(
+            (beginning + CONFIGURATION).format(
                 directory=self.directory, address=ADDRESS, extra=self._extra.format(directory=self.directory),
                 rsa=self.certificates[KeyType.RSA], ecdsa=self.certificates[KeyType.ECDSA], **self.ports,
             )

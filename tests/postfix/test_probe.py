@@ -25,7 +25,7 @@ from mailtls.edge.nss import SUITES, capability
 
 from .certificates import Certificate, KeyType, make_certificate
 from .configuration import Settings
-from .dovecot import PrivateDovecot, why_no_dovecot
+from .dovecot import PrivateDovecot, version_of_dovecot, why_no_dovecot
 from .instance import PrivatePostfix, why_not
 from .test_gateway import house
 from .trying import taken
@@ -203,7 +203,9 @@ def truth_of(dovecot: PrivateDovecot) -> dict[str, set[str]]:
 @needs_dovecot
 def test_a_dovecot_that_prefers_its_own_order_is_seen_to() -> None:
     own = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256")
-    with PrivateDovecot(f"ssl_prefer_server_ciphers = yes\nssl_cipher_list = {':'.join(own)}\n") as made:
+    older = version_of_dovecot().startswith("2.3.")
+    prefer = "ssl_prefer_server_ciphers = yes" if older else "ssl_server_prefer_ciphers = server"
+    with PrivateDovecot(f"{prefer}\nssl_cipher_list = {':'.join(own)}\n") as made:
         rows = {row["version"]: row for row in probe(made.ports["imaps"], "imaps")["versions"]}
     assert (tuple(rows["TLSv1.2"]["ciphers"]), rows["TLSv1.2"]["order"]) == (own, "server")
 

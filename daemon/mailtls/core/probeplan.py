@@ -93,10 +93,10 @@ def _version(probed: Probed, version: int, name: str | None) -> Asking[None]:
     """Learn whether a version is offered, and all its suites in the server's order of choice."""
     found, step = probed.found(version), name_of(version)
     whole, few = suites_of(version), few_suites_of(version)
-    lots, with_key = [whole], False
+    lots = [whole]
     answer = first = yield from _ask(step, hello_of(version, whole, name))
-    if not _plain(first):  # the long hello may be what it minds, or that no key came along
-        with_key = version == TLS13
+    with_key = version == TLS13 and not first.accepted and first.alert != PROTOCOL_VERSION
+    if with_key or not _plain(first):  # the long hello may be what it minds, or that no key came along
         answer = yield from _ask(step, hello_of(version, few, name, with_key=with_key))
         rest = whole[len(few) :]
         lots = [few, *(rest[at : at + _LOT] for at in range(0, len(rest), _LOT))]
@@ -246,7 +246,12 @@ def _newest_groups(probed: Probed, name: str | None) -> Asking[None]:
             break
         chosen.append(answer.group)
         left.remove(answer.group)
-    probed.groups_whole.add(TLS13)
+    for group in left if not chosen else ():  # it wants a key to come along
+        answer = yield from _ask(_GROUPS, hello_of(TLS13, suites_of(TLS13), name, groups=(group,), with_key=True))
+        if answer.group == group:
+            chosen.append(group)
+    if chosen:
+        probed.groups_whole.add(TLS13)
 
 
 def _curves(probed: Probed, version: int, suites: tuple[int, ...], name: str | None, *, bound: bool) -> Asking[None]:

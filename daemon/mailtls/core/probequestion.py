@@ -23,6 +23,7 @@ from mailtls.core.clienthello import (
     ClientHello,
 )
 from mailtls.core.hellowriter import RENEGOTIATION_INFO
+from mailtls.core.keyshare import POINTS
 from mailtls.core.serverprofile import SECP256R1, X25519
 from mailtls.core.tlsversion import SSLV2, SSLV3, TLS12, TLS13
 
@@ -131,7 +132,10 @@ def hello_of(
     signatures: tuple[int, ...] = ALL_SIGNATURES,
     with_key: bool = False,
 ) -> ClientHello:
-    """Offer one version with these suites. `with_key`: send keys along, so that TLS 1.3 goes on at once."""
+    """Offer one version with these suites.
+
+    `with_key`: send keys along, of the usual groups, else of the first one, so that TLS 1.3 goes on at once.
+    """
     if version == SSLV3:
         return ClientHello(SSLV3, suites)
     newest = version == TLS13
@@ -140,13 +144,14 @@ def hello_of(
     extensions += [SUPPORTED_GROUPS, POINT_FORMATS, SESSION_TICKET, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO]
     extensions += [SIGNATURES] if version >= TLS12 else []
     extensions += [SUPPORTED_VERSIONS, KEY_SHARE] if newest else []
+    keys = [group for group in (X25519, SECP256R1) if group in groups] or [g for g in groups[:1] if g in POINTS]
     return ClientHello(
         min(version, TLS12),
         suites,
         extensions=tuple(extensions),
         versions=(TLS13,) if newest else None,
         groups=groups,
-        key_shares=tuple(group for group in (X25519, SECP256R1) if with_key and group in groups) if newest else None,
+        key_shares=tuple(keys if with_key else ()) if newest else None,
         signatures=signatures if version >= TLS12 else None,
         point_formats=(0,),
         server_name=server_name,
