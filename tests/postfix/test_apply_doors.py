@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -431,6 +433,22 @@ def test_a_setup_that_was_killed_while_it_waited_shows_as_drift_and_another_one_
     unsetup(room)
 
 
+def assert_that_a_signal_leaves_the_view(room: SetupRoom, number: signal.Signals) -> None:
+    """End an unsetup while it waits, as systemd or a lost terminal does."""
+    told = room.view.read_bytes()
+    child = os.fork()
+    if not child:
+        try:
+            unsetup(replace(room, patience_s=60.0))
+        except KeyboardInterrupt:
+            os._exit(7)
+        os._exit(0)
+    assert wait_until(lambda: room.view.read_bytes() != told), "the keeper is told that the doors go"
+    os.kill(child, number)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert room.view.read_bytes() == told
+
+
 @pytest.mark.parametrize("step", ["swapped postfix.toml", "swapped master.cf", "reloaded"])
 def test_a_setup_of_doors_that_is_killed_leaves_nothing(plain: PrivatePostfix, step: str) -> None:
     assert_that_killed_setup_leaves_nothing(plain, room_with_doors(plain), step)
@@ -459,6 +477,7 @@ def test_sessions_at_a_door_are_waited_for_and_not_cut(plain: PrivatePostfix) ->
         conversation.greet()
         with pytest.raises(RefusedError, match=r"there are still 1 sessions at the doors .* or with --now"):
             unsetup(replace(room, patience_s=1.0))
+        assert_that_a_signal_leaves_the_view(room, signal.SIGTERM)
         assert view_of(plain).door(Level.LEGACY) == door, "the keeper is told that it stays after all"
         last_words = threading.Thread(target=_deliver_when_told, args=(plain, conversation))
         last_words.start()
