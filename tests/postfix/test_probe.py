@@ -158,6 +158,17 @@ def test_a_postfix_whose_tls_is_off_says_so_itself() -> None:
 
 
 @needs_postfix
+def test_a_probe_is_taken_for_a_scanner_and_for_nothing_else() -> None:
+    with PrivatePostfix(Settings()) as made:
+        opened = probe(made.ports["smtp"])["connections"]
+        made.wait_for_sessions({"127.0.0.1": opened})
+        report = json.loads(mailtlsctl("report", "--format", "json", made.log).stdout)
+    assert [(peer["peer_ip"], peer["diagnosis"]) for peer in report["peers"]] == [("127.0.0.1", "scanner")]
+    assert report["lines"]["unknown"] == 0
+    assert report["server"] == []
+
+
+@needs_postfix
 def test_what_is_printed_fits_80_columns_and_says_what_is_weak(postfix: PrivatePostfix) -> None:
     seen = mailtlsctl(
         "probe", f"127.0.0.1:{postfix.ports['smtps']}", "--service", "smtps", "--delay", "0", COLUMNS="80"
