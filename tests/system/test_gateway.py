@@ -136,6 +136,7 @@ def versions(machine: Machine) -> list[str]:
 def reaches_only_its_backend(machine: Machine) -> None:
     """Tried with the unit's user, groups, files and network, for every socket that there is."""
     for unit in (GATEWAY, BACKEND):
+        assert machine.shows(unit, "ActiveState") == "active", "what is only starting is ended when its patience is over"
         pid = machine.shows(unit, "MainPID")
         lines = machine.says("cat", f"/proc/{pid}/status").splitlines()
         status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
