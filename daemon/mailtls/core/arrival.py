@@ -18,7 +18,7 @@ from mailtls.core.cause import Door
 from mailtls.core.daybook import DAY, LONGEST_NAME, LONGEST_WORD, short
 from mailtls.core.peer import Peer
 from mailtls.core.peerkey import key_of
-from mailtls.core.proof import Standing
+from mailtls.core.proof import BLANK, Standing
 from mailtls.core.smtpfacts import SmtpFacts
 from mailtls.core.tlsversion import name_of
 from mailtls.core.verdict import Answer, Verdict, domain_of
@@ -68,11 +68,13 @@ class Arrival:
     fingerprint: str | None = None
     alarm: str | None = None
     counted: bool = True
-    standing: Standing = field(default_factory=Standing)
+    standing: Standing = BLANK
 
 
-def arrival_of(facts: SmtpFacts, verdict: Verdict, door: Door, at: datetime, *, counted: bool = True) -> Arrival:
-    """Take down what Postfix told."""
+def arrival_of(
+    facts: SmtpFacts, verdict: Verdict, door: Door, at: datetime, standing: Standing = BLANK, *, counted: bool = True
+) -> Arrival:
+    """Take down what Postfix told; `standing`: what is proven of the peer with it."""
     certificate = Certificate.NONE
     if facts.ccert_fingerprint or facts.ccert_subject:
         certificate = Certificate.TRUSTED if facts.ccert_subject else Certificate.SHOWN
@@ -80,7 +82,7 @@ def arrival_of(facts: SmtpFacts, verdict: Verdict, door: Door, at: datetime, *, 
     named = name_of(version) if version is not None else facts.encryption_protocol
     return Arrival(
         at=at,
-        peer=Peer(facts.peer.ip, short(facts.peer.name, LONGEST_NAME)),
+        peer=Peer(facts.ip, short(facts.client_name, LONGEST_NAME) or None),
         kind=MessageKind(
             door.value,
             short(named, LONGEST_WORD) if facts.encrypted else None,
@@ -96,6 +98,7 @@ def arrival_of(facts: SmtpFacts, verdict: Verdict, door: Door, at: datetime, *, 
         fingerprint=short(facts.ccert_fingerprint, LONGEST_FINGERPRINT) or None,
         alarm=short(verdict.reason, LONGEST_ALARM) if verdict.answer is not Answer.DUNNO else None,
         counted=counted,
+        standing=standing,
     )
 
 

@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mailtls.core.arrival import Arrival, arrival_of
+from mailtls.core.arrival import Arrival, arrival_of, port_of
 from mailtls.core.cause import Door, Outcome
 from mailtls.core.controlprotocol import Happening
 from mailtls.core.proof import Proofs, Standing
 from mailtls.core.session import Session
-from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.smtpfacts import LONGEST_ADDRESS, SmtpFacts, Stage
 from mailtls.core.verdict import Answer, Ground, Snapshot, Verdict
 from mailtls.service.announcer import Announcer
 from mailtls.service.memory import Memory
@@ -39,8 +39,8 @@ LOG = logging.getLogger("mailtls.facts")
 RECENT = 20_000
 """Messages, peers and alarms that are kept in hand."""
 WAITING = 10_000
-MOST_PER_S = 2_000
-TURN = 50
+MOST_PER_S = 1_000
+TURN = 20
 OF_ONE_PEER = 16
 """Sessions of a peer that may wait for the log to tell of their end."""
 SESSION_LASTS = timedelta(hours=1)
@@ -104,17 +104,17 @@ class FactsDesk:
 
     def settle(self, most: int = WAITING) -> None:
         """Take in at most so many of those that wait."""
-        for _ in range(min(most, len(self._waiting))):
-            self._take(*self._waiting.popleft())
-
-    def _take(self, facts: SmtpFacts, verdict: Verdict) -> None:
-        if self._is_known(facts):
+        if not self._waiting:
             return
+        now, ports = self._clock(), self._snapshot().ports
+        for _ in range(min(most, len(self._waiting))):
+            facts, verdict = self._waiting.popleft()
+            if not self._is_known(facts):
+                self._take(facts, verdict, facts.door(ports), now)
+
+    def _take(self, facts: SmtpFacts, verdict: Verdict, door: Door, now: datetime) -> None:
         counted = facts.protocol_state is Stage.DATA
-        now = self._clock()
-        door = facts.door(self._snapshot().ports)
-        arrival = arrival_of(facts, verdict, door, now, counted=counted)
-        arrival = replace(arrival, standing=self._prove(arrival, door, now))
+        arrival = arrival_of(facts, verdict, door, now, self._prove(facts, door, now, counted=counted), counted=counted)
         if counted:
             self._metrics.message(door.value, arrival.kind.tls_version)
             self._negotiated(arrival, door)
@@ -127,18 +127,18 @@ class FactsDesk:
         name = facts.queue_id or facts.instance
         if not name:
             return False
-        key = facts.peer.ip, name, facts.protocol_state
+        key = facts.client_address[:LONGEST_ADDRESS], name, facts.protocol_state
         if key in self._messages:
             return True
         _keep(self._messages, key, None)
         return False
 
-    def _prove(self, arrival: Arrival, door: Door, now: datetime) -> Standing:
-        ip = arrival.peer.ip
-        unknown = arrival.kind.tls_version is not None and arrival.version is None
-        if door is not Door.STRICT or unknown or not arrival.counted:
-            return self._proofs.standing(ip)
-        standing, news = self._proofs.take(ip, arrival.version, arrival.port, now)
+    def _prove(self, facts: SmtpFacts, door: Door, now: datetime, *, counted: bool) -> Standing:
+        version = facts.version
+        unknown = facts.encrypted and version is None
+        if door is not Door.STRICT or unknown or not counted:
+            return self._proofs.standing(facts.ip)
+        standing, news = self._proofs.take(facts.ip, version, port_of(facts), now)
         if news:
             self._changed()
         return standing
