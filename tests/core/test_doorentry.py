@@ -8,7 +8,6 @@ import pytest
 
 from mailtls.core.doorcertificate import CHAIN_FILES, DoorCertificate
 from mailtls.core.doorentry import (
-    CLASS,
     CLASSES,
     CLIENT_RESTRICTIONS,
     CURVES,
@@ -30,6 +29,7 @@ from mailtls.core.doorentry import (
 from mailtls.core.level import Level
 from mailtls.core.mastercf import Service, parse_master_cf
 from mailtls.core.offering import EXCLUDED
+from mailtls.core.secondlock import WAIVED
 
 TABLES = ("lmdb:/t/legacy", "cidr:/t/legacy.cidr")
 LEGACY, RSA = DoorPlan(Level.LEGACY, 10225, TABLES), DoorPlan(Level.LEGACY_RSA, 10125, TABLES)
@@ -110,10 +110,10 @@ def test_where_senders_are_checked_against_logins_auth_is_hidden_instead_of_swit
 
 LOCKS = [
     # the site's own client restrictions and classes as written; the class's value, the classes
-    ("", "", "permit", CLASS),
-    ("permit_mynetworks, $rbl,", "own, $more", "permit_mynetworks, $rbl, permit", f"own,$more,{CLASS}"),
-    ("check_client_access cidr:/a reject", "", "check_client_access cidr:/a reject", CLASS),
-    ("PERMIT", CLASS, "PERMIT", CLASS),
+    ("", "", "permit", WAIVED),
+    ("permit_mynetworks, $rbl,", "own, $more", "permit_mynetworks, $rbl, permit", f"own,$more,{WAIVED}"),
+    ("check_client_access cidr:/a reject", "", "check_client_access cidr:/a reject", WAIVED),
+    ("PERMIT", WAIVED, "PERMIT", WAIVED),
 ]
 
 
@@ -122,7 +122,7 @@ def test_the_tables_let_in_and_the_sites_own_restrictions_go_on_counting(
     own: str, classes: str, value: str, named: str
 ) -> None:
     options = door_options(origin(written={CLIENT_RESTRICTIONS: own, CLASSES: classes}), LEGACY)
-    assert (options[CLASS], options[CLASSES]) == (value, named)
+    assert (options[WAIVED], options[CLASSES]) == (value, named)
     asked = [word.strip() for word in options[CLIENT_RESTRICTIONS].split(", ")]
     assert asked == [f"check_client_access {TABLES[0]}", f"check_client_access {TABLES[1]}", TURNED_AWAY]
     assert "450 4.7.1" in TURNED_AWAY
@@ -198,7 +198,7 @@ def test_the_gateway_s_service_is_the_same_service_at_a_socket() -> None:
         "smtpd_tls_security_level": "none",
         "smtpd_tls_wrappermode": "no",
         "smtpd_policy_service_policy_context": "mailtls-sslv3",
-        CLASS: "reject_rbl_client x.example, permit",
+        WAIVED: "reject_rbl_client x.example, permit",
         CLIENT_RESTRICTIONS: (
             f"check_client_access lmdb:/t/sslv3, check_client_access cidr:/t/sslv3.cidr, {TURNED_AWAY}"
         ),

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailtls.core.doorentry import CLASS
 from mailtls.core.doorspan import PlacedDoor, is_door, put_in_door, sweep_doors, take_out_door
 from mailtls.core.mapentry import Wanted, put_in, take_out
 from mailtls.core.mastercf import parse_master_cf
+from mailtls.core.secondlock import WAIVED
 
-ENTRY = f"10225 inet n - y - - smtpd\n  -o syslog_name=postfix/mailtls-legacy\n  -o {CLASS}=permit"
+ENTRY = f"10225 inet n - y - - smtpd\n  -o syslog_name=postfix/mailtls-legacy\n  -o {WAIVED}=permit"
 OTHER = ENTRY.replace("10225", "10125").replace("mailtls-legacy", "mailtls-legacy-rsa")
 PLAIN = "# mine\nsmtp inet n - y - - smtpd\n  -o a=b\n# between\n\n  # deep\nsubmission inet n - y - - smtpd\n"
 OURS = ("lmdb:/t/discard",)
@@ -84,7 +84,7 @@ def test_a_door_that_is_gone_or_somebody_elses_by_now_is_left() -> None:
     text, door = placed(PLAIN)
     left, note = take_out_door(PLAIN, door)
     assert (left, "is gone" in (note or "")) == (PLAIN, True)
-    other = text.replace(f"  -o {CLASS}=permit\n", "")
+    other = text.replace(f"  -o {WAIVED}=permit\n", "")
     left, note = take_out_door(other, door)
     assert (left, "is no door of mailtls any more" in (note or "")) == (other, True)
 

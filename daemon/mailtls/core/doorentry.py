@@ -43,8 +43,6 @@ from mailtls.core.secondlock import WAIVED
 from mailtls.core.serviceconduct import LEVEL
 from mailtls.core.smtpfacts import CONTEXT
 
-CLASS = WAIVED
-"""The restriction class of those who may: the value of every entry in a door's tables."""
 TURNED_AWAY = "check_client_access static:{450 4.7.1 Service temporarily not available for your address}"
 """A 450 for everybody else. `defer` would answer 4.3.2, which reads as a fault of the server's own."""
 CLASSES, CLIENT_RESTRICTIONS = "smtpd_restriction_classes", "smtpd_client_restrictions"
@@ -197,8 +195,8 @@ def _second_lock(origin: Origin, tables: tuple[str, str]) -> dict[str, str]:
     words = [word for word in SPLIT.split(own) if word]
     ended = bool(words) and words[-1].lower() in FINAL
     lock = {
-        CLASSES: _joined(origin.written.get(CLASSES, ""), CLASS),
-        CLASS: own if ended else ", ".join((*((own,) if own else ()), "permit")),
+        CLASSES: _joined(origin.written.get(CLASSES, ""), WAIVED),
+        WAIVED: own if ended else ", ".join((*((own,) if own else ()), "permit")),
         CLIENT_RESTRICTIONS: ", ".join((*(f"check_client_access {table}" for table in tables), TURNED_AWAY)),
     }
     # With `no` the 450 would be the greeting: nobody could see whether the door's TLS works.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailtls.core.configfile import Span, below, line_end, replaced, without_lines
-from mailtls.core.doorentry import CLASS
 from mailtls.core.mastercf import Service, parse_master_cf
 from mailtls.core.postfixlog import BEHIND_GATEWAY
+from mailtls.core.secondlock import WAIVED
 
 MARK = "# mailtls: "
 """How the comment above every door begins."""
@@ -89,4 +89,4 @@ def is_door(service: Service) -> bool:
     """Tell whether an entry is a door, whoever wrote it: it logs like one, or lets in like one."""
     named = service.overrides.get("syslog_name", "").rpartition("/")[2]
     beginning = {"inet": "mailtls-legacy", "unix": BEHIND_GATEWAY}.get(service.kind)
-    return beginning is not None and named.startswith(beginning) and CLASS in service.overrides
+    return beginning is not None and named.startswith(beginning) and WAIVED in service.overrides
