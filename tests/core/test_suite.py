@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailtls.core.suite import KeyType, key_type_of
+from mailtls.core.suite import KeyExchange, KeyType, key_exchange_of, key_type_of
 
 
 @pytest.mark.parametrize(("cipher", "key"), [
@@ -31,3 +31,21 @@ from mailtls.core.suite import KeyType, key_type_of
 ])  # fmt: skip
 def test_a_suite_proves_its_certificate_or_nothing(cipher: str | None, key: KeyType | None) -> None:
     assert key_type_of(cipher) is key
+
+
+@pytest.mark.parametrize(("cipher", "exchange"), [
+    ("ECDHE-RSA-AES128-GCM-SHA256", KeyExchange.ECDHE),
+    ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", KeyExchange.ECDHE),
+    ("DHE-RSA-AES128-SHA", KeyExchange.DHE),
+    ("EDH-RSA-DES-CBC3-SHA", KeyExchange.DHE),
+    ("AES128-SHA", KeyExchange.RSA),
+    ("DES-CBC3-SHA", KeyExchange.RSA),
+    ("TLS_RSA_WITH_AES_128_CBC_SHA", KeyExchange.RSA),
+    ("ADH-AES256-SHA", KeyExchange.ANONYMOUS),
+    ("AECDH-AES256-SHA", KeyExchange.ANONYMOUS),
+    ("TLS_AES_256_GCM_SHA384", None),
+    ("nonsense", None),
+    (None, None),
+])  # fmt: skip
+def test_a_suite_tells_how_its_key_was_agreed_on_or_nothing(cipher: str | None, exchange: KeyExchange | None) -> None:
+    assert key_exchange_of(cipher) is exchange

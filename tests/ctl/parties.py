@@ -27,6 +27,7 @@ from mailtls.core.controlprotocol import (
     AskExplain,
     AskFloor,
     AskHistory,
+    AskInventory,
     AskPeers,
     AskStatus,
     AskWaivers,
@@ -34,6 +35,7 @@ from mailtls.core.controlprotocol import (
     ExplainedKnownPeer,
     FloorForecast,
     Happening,
+    Inventory,
     KnownPeer,
     PastStep,
     SourceStatus,
@@ -193,6 +195,7 @@ class Daemon:
         self.waivers: tuple[LiveWaiver, ...] = ()
         self.history: tuple[PastStep, ...] = ()
         self.floor: FloorForecast | None = None
+        self.inventory: Inventory | None = None
         self.happenings: tuple[Happening, ...] = ()
         self.status = a_status()
         self.error: str | None = None
@@ -225,6 +228,8 @@ class Daemon:
                 yield Answer(peers=tuple(known[: question.limit]))
             case AskFloor():
                 yield Answer(floor=self.floor)
+            case AskInventory():
+                yield Answer(inventory=self.inventory)
             case AskExplain():
                 covers = read_whom(question.whom).covers
                 yield Answer(explained=tuple(each for each in self.explained if covers(each.peer.ip, each.peer.name)))

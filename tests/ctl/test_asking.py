@@ -22,7 +22,7 @@ from mailtls.core.waiver import Origin
 from mailtls.ctl.status import StatusPage
 
 SENTENCE = re.compile(r"mailtlsctl: [^\n]+\n")
-ASKING = [["status"], ["peers"], ["waivers"], ["history"], ["explain", "192.0.2.7"], ["watch"], ["floor", "TLSv1.2"]]
+ASKING = [["status"], ["peers"], ["waivers"], ["history"], ["explain", "192.0.2.7"], ["watch"], ["floor", "TLSv1.2"], ["inventory"]]
 HOSTILE = "mx\x1b[31m\u202emoc.elpmaxe\x9b2J\u2028\x07[bold]"
 LONG = "a-very-long-label." * 12 + "example"
 V6 = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"

@@ -21,10 +21,12 @@ from mailtls.core.controlprotocol import (
     AskExplain,
     AskFloor,
     AskHistory,
+    AskInventory,
     AskPeers,
     ExplainedKnownPeer,
     FloorForecast,
     Happening,
+    Inventory,
     KnownPeer,
     PastStep,
     Status,
@@ -80,6 +82,9 @@ class World:
     async def history(self, ask: AskHistory) -> tuple[PastStep, ...]:
         return (PastStep(at=NOW, kind="decision", ip=ask.whom),)
 
+    async def inventory(self, ask: AskInventory) -> Inventory:
+        return Inventory(days=ask.days, peers=0, failed_sessions=0, found=0, rows=())
+
     async def floor(self, ask: AskFloor) -> FloorForecast:
         return FloorForecast(days=ask.days, sessions=7, touched=0, peers=())
 
@@ -125,6 +130,7 @@ def path(tmp_path: Path) -> Path:
         ({"op": "waivers"}, "waivers"),
         ({"op": "history", "whom": "192.0.2.7"}, "history"),
         ({"op": "floor", "version": "TLSv1.2"}, "floor"),
+        ({"op": "inventory"}, "inventory"),
     ],
 )
 def test_every_question_has_its_answer(question: dict[str, str], key: str, path: Path) -> None:

@@ -75,6 +75,14 @@ class AskFloor(Message):
     limit: Limit = 1000
 
 
+class AskInventory(Message):
+    """What do peers use at port 25, in the last days? `limit`: rows, those with the most messages first."""
+
+    op: Literal["inventory"] = "inventory"
+    days: Annotated[int, Field(ge=1, le=3660)] = 30
+    limit: Limit = 1000
+
+
 class AskWatch(Message):
     """Tell everything as it happens, until the connection is closed."""
 
@@ -82,11 +90,12 @@ class AskWatch(Message):
 
 
 Question = Annotated[
-    AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskWatch, Field(discriminator="op")
+    AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskInventory | AskWatch,
+    Field(discriminator="op"),
 ]
-QUESTION: TypeAdapter[AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskWatch] = TypeAdapter(
-    Question
-)
+QUESTION: TypeAdapter[
+    AskStatus | AskPeers | AskExplain | AskWaivers | AskHistory | AskFloor | AskInventory | AskWatch
+] = TypeAdapter(Question)
 
 
 class SourceStatus(Message):
@@ -106,8 +115,8 @@ class SourceStatus(Message):
 class ObserverStatus(Message):
     """How mailtls-observer fares, as far as mailtlsd hears of it.
 
-    `passed`: packets that the kernel's filter let pass since the observer began. `hellos`, `matched`: heard since mailtlsd began, and of them matched with a session of the log. `lost`: what the
-    observer could not take or tell since it began; `garbage`: datagrams that were no records. `ports_logged`: the log
+    `passed`: packets that the kernel's filter let pass since the observer began. `hellos`, `matched`: heard since
+    mailtlsd began, and of them matched with a session of the log. `lost`: what the observer could not take or tell since it began; `garbage`: datagrams that were no records. `ports_logged`: the log
     tells clients' ports (smtpd_client_port_logging), so that every match is exact.
     """
 
@@ -271,6 +280,51 @@ class FloorForecast(Message):
     peers: tuple[FloorPeer, ...]
 
 
+class InventoryDay(Message):
+    """What one row comes to on one day (UTC). `peers`: addresses; `sessions`: 0 where Postfix itself told."""
+
+    day: str
+    peers: int
+    sessions: int
+    messages: int
+
+
+class InventoryRow(Message):
+    """What some peers use at port 25.
+
+    `source`: postfix (the policy service or the milter told of each message) or log (its lines told of sessions, with
+    their messages): two books about the same mail, never to be added up. `encrypted` False: cleartext.
+    `tls_version`, `cipher`: None where they are not known. `key_exchange`, `server_key`: what the cipher's name tells
+    of them. `client_certificate`: none, shown or trusted; None where the log does not tell.
+    """
+
+    source: Literal["postfix", "log"]
+    door: str
+    encrypted: bool
+    tls_version: str | None
+    cipher: str | None
+    key_exchange: str | None
+    server_key: str | None
+    client_certificate: str | None
+    peers: int
+    sessions: int
+    messages: int
+    by_day: tuple[InventoryDay, ...]
+
+
+class Inventory(Message):
+    """What peers use, the most frequent first. `peers`: addresses that were seen at port 25 in these days.
+
+    `failed_sessions`: sessions whose handshake failed, by the log; no row has them. `found`: how many rows there are.
+    """
+
+    days: int
+    peers: int
+    failed_sessions: int
+    found: int
+    rows: tuple[InventoryRow, ...]
+
+
 class Happening(Message):
     """One line of the live view. `kind`: session, decision, waiver, server, source, verdict."""
 
@@ -293,4 +347,5 @@ class Answer(Message):
     waivers: tuple[LiveWaiver, ...] | None = None
     history: tuple[PastStep, ...] | None = None
     floor: FloorForecast | None = None
+    inventory: Inventory | None = None
     happening: Happening | None = None

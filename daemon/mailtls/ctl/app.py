@@ -15,7 +15,7 @@ import typer
 from mailtls import __version__
 from mailtls.core.level import Level
 from mailtls.core.printable import printable
-from mailtls.ctl import change, checking, output
+from mailtls.ctl import change, checking, counting, output
 from mailtls.ctl.shortcut import ReportOrder
 
 # Typer brings Click's errors along, from 0.20 on under a name of its own; this finds their base in any version.
@@ -256,37 +256,6 @@ def history(peer: OptionalPeer = None, limit: Limit = 200, as_json: Json = False
 
 
 @app.command()
-def floor(
-    protocol: Annotated[str | None, typer.Argument(metavar="PROTOCOL", hidden=True)] = None,
-    ciphers: Annotated[
-        str | None, typer.Option("--ciphers", metavar="LIST", help="Only these: high, medium, or a list of OpenSSL.")
-    ] = None,
-    without_rsa: Annotated[bool, typer.Option("--without-rsa", help="As if there were no RSA certificate.")] = False,
-    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="Count the last N days.")] = 30,
-    limit: Limit = 1000,
-    as_json: Json = False,
-    config: ConfigFile = None,
-) -> int:
-    """Say who would be lost by a stricter strict door.
-
-    PROTOCOL is the lowest version that would be taken. Counts what peers negotiated on port 25, with their mails,
-    the surest losses first. A version is sure; a cipher or a certificate is what a peer preferred, and it may have
-    others. Nothing is changed.
-
-    \b
-    Examples:
-      mailtlsctl floor TLSv1.2
-      mailtlsctl floor TLSv1.2 --days 90
-      mailtlsctl floor --ciphers high --without-rsa --json | jq .floor.peers
-    """
-    from mailtls.ctl.floor import floor as run
-
-    return run(
-        protocol, ciphers=ciphers, without_rsa=without_rsa, days=days, limit=limit, as_json=as_json, config=config
-    )
-
-
-@app.command()
 def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     config: ConfigFile = None,
@@ -396,5 +365,5 @@ def revoke(
     return run(peer, reason=reason, as_json=as_json, config=config)
 
 
-for _command in (*change.COMMANDS, *checking.COMMANDS):
+for _command in (*counting.COMMANDS, *change.COMMANDS, *checking.COMMANDS):
     app.command()(_command)

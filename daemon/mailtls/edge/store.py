@@ -25,8 +25,10 @@ from mailtls.core.conduct import Conduct
 from mailtls.core.conductrecord import distrusted, read_conduct
 from mailtls.core.controlprotocol import (
     AskFloor,
+    AskInventory,
     DayCount,
     FloorForecast,
+    Inventory,
     KnownPeer,
     LastArrival,
     MessageCount,
@@ -40,6 +42,7 @@ from mailtls.core.proof import Standing
 from mailtls.edge import storequestion as question
 from mailtls.edge.floorquestion import forecast
 from mailtls.edge.helloschema import PUT_HELLO
+from mailtls.edge.inventoryquestion import inventory
 from mailtls.edge.storearrivals import ArrivalTables, last_arrival, messages, see_arrivals, standings
 from mailtls.edge.storebatch import Change, Position, decision_rows, peer_rows, position_rows, step_rows, waiver_rows
 from mailtls.edge.storefile import StoreFile, Work, to_its_end
@@ -265,6 +268,10 @@ class Store:
     async def floor(self, ask: AskFloor, now: datetime) -> FloorForecast:
         """Say who would be lost by a higher floor."""
         return await self._file.read(lambda connection: forecast(connection, ask, now))
+
+    async def inventory(self, ask: AskInventory, now: datetime) -> Inventory:
+        """Say what peers use at port 25."""
+        return await self._file.read(lambda connection: inventory(connection, ask, now))
 
     async def waivers(self) -> list[LiveWaiver]:
         """List the waivers as they were last known."""

@@ -16,10 +16,12 @@ from mailtls.core.controlprotocol import (
     AskExplain,
     AskFloor,
     AskHistory,
+    AskInventory,
     AskPeers,
     ExplainedKnownPeer,
     FloorForecast,
     Happening,
+    Inventory,
     KnownPeer,
     PastStep,
     Status,
@@ -153,6 +155,11 @@ class Answers:
         """Who would no longer get in, by what the last days remember. Raises StoreError."""
         await self._memory.commit()
         return await self._store().floor(ask, self._clock())
+
+    async def inventory(self, ask: AskInventory) -> Inventory:
+        """What peers use at port 25, by what the last days remember. Raises StoreError."""
+        await self._memory.commit()
+        return await self._store().inventory(ask, self._clock())
 
     def subscribe(self) -> AbstractAsyncContextManager[AsyncGenerator[Happening, None]]:
         """Everything as it happens."""

@@ -30,6 +30,7 @@ from mailtls.core.controlprotocol import (
     AskExplain,
     AskFloor,
     AskHistory,
+    AskInventory,
     AskPeers,
     AskStatus,
     AskWaivers,
@@ -37,6 +38,7 @@ from mailtls.core.controlprotocol import (
     ExplainedKnownPeer,
     FloorForecast,
     Happening,
+    Inventory,
     KnownPeer,
     PastStep,
     Question,
@@ -77,6 +79,9 @@ class Informant(Protocol):
 
     async def floor(self, ask: AskFloor) -> FloorForecast:
         """Who would be lost by a higher floor."""
+
+    async def inventory(self, ask: AskInventory) -> Inventory:
+        """What peers use."""
 
     def subscribe(self) -> AbstractAsyncContextManager[AsyncGenerator[Happening, None]]:
         """Everything as it happens; the queue behind it is bounded and says what it dropped."""
@@ -147,7 +152,7 @@ class Control:
                 case AskWatch():
                     await self._watch(reader, writer)
                     return
-                case AskPeers() | AskExplain() | AskHistory() | AskFloor():
+                case AskPeers() | AskExplain() | AskHistory() | AskFloor() | AskInventory():
                     async with self._large:
                         await _tell(writer, await self._answer(question))
                 case _:
@@ -176,6 +181,8 @@ class Control:
                 return Answer(history=await self._informant.history(question))
             case AskFloor():
                 return Answer(floor=await self._informant.floor(question))
+            case AskInventory():
+                return Answer(inventory=await self._informant.inventory(question))
             case AskWatch():
                 raise RuntimeError("a live view is no single answer")
             case _:
