@@ -36,8 +36,8 @@ def decided(wishes: HookWishes, postconf: Postconf, before: Iterable[Insertion])
     values = postconf.values("queue_directory", "mail_version")
     if not hook.is_known_to(values["mail_version"]):
         raise ValueError(
-            f"this is Postfix {values['mail_version']}, and asking the policy service safely needs 3.1 (a "
-            "default_action of its own): without it a mailtlsd that is down would cost mail"
+            f"this is Postfix {values['mail_version']}, and --policy-service needs 3.1 (policy_context, and a "
+            "default_action for one service, without which a mailtlsd that is down would cost mail)"
         )
     return Hooks(hook.endpoint(values["queue_directory"], str(wishes.socket), wishes.listen), milter)
 
