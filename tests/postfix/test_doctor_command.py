@@ -172,6 +172,24 @@ def test_a_reload_before_the_first_failure_is_named(
     assert "Postfix was reloaded" in rows["began_after"]["seen"]
 
 
+def test_a_renewed_certificate_before_the_first_failure_is_named(
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of(
+        tmp_path / "mail.log",
+        ("10:00:30", "smtpd[9]", 'warning: Invalid TLS protocol list "TLSv9": disabling TLS support'),
+    )
+    own = Pki(Path(shutil.copytree(pki.directory, tmp_path / "pki")))
+    main = dict.fromkeys(("smtpd_tls_cert_file", "smtpd_tls_key_file", "smtpd_tls_eccert_file", "smtpd_tls_eckey_file"))
+    chains = {"smtpd_tls_chain_files": "{pki}/rsa.all, {pki}/ecdsa.all"}
+    arguments = config_of(Row("sound", {**main, **chains}), tmp_path, own)
+    renewed = 1795168800 - 60  # 2026-11-20 09:59:00 UTC
+    os.utime(own.directory / "ecdsa.all", (renewed, renewed))
+    _, said = doctor([*arguments, "--json", "--log", log], capsys)
+    rows = {row["id"]: row for row in json.loads(said)["findings"]}
+    assert f"{own.directory}/ecdsa.all was written" in rows["began_after"]["seen"]
+
+
 def test_an_upgrade_before_the_first_failure_is_named(
     tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,7 +208,8 @@ def _log(ward: Ward, postfix: PostfixRound, checkup: Checkup) -> Iterator[Doctor
     if ward.history is None or ward.report is None:
         return
     checkup.looked.append(f"log, {ward.history.lines.read:,} lines")
-    files = {each.certificate_file for shown in postfix.identities.values() for each in shown}
+    shown = [each for identities in postfix.identities.values() for each in identities]
+    files = {path for each in shown for path in each.certificate_file.split(", ")}
     files |= {str(each.directory / name) for each in postfix.instances for name in ("main.cf", "master.cf")}
     changes = [*ward.reloads, *file_changes(sorted(files))]
     with suppress(PermissionError):
