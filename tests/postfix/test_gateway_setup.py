@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.level import Level
+from mailtls.core.tablepair import TablePair
 from mailtls.service.applyderive import drift
 from mailtls.service.applygateway import KEY, GatewayMeans
 from mailtls.service.applysetup import SetupRoom, plan_setup, setup, unsetup
 
 from .certificates import KeyType
 from .configuration import Settings
-from .instance import PrivatePostfix, why_not
-from .test_apply_doors import age, room_with_doors, view_of
+from .instance import PrivatePostfix, reserved_ports, wait_until, why_not
+from .test_apply_doors import age, asked, postfix_reload, room_with_doors, view_of
+from .test_gateway import answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
@@ -67,6 +73,32 @@ def test_whoever_names_other_doors_only_gets_none() -> None:
         assert {door.level for door in view_of(postfix).doors} == {Level.LEGACY}
         assert "mailtls-sslv3" not in (postfix.configuration / "master.cf").read_text()
         assert "No door sslv3" not in " ".join(plan_setup(room(postfix)).notes), "it is not wanted"
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs/operators-guide.md"
+
+
+def test_the_entry_of_the_guide_lets_in_who_is_waived_and_puts_off_others() -> None:
+    """With smtpd itself: what else it speaks is the site's affair."""
+    entry = re.search(r"^    10325  inet .*\n(?:        .*\n)+", GUIDE.read_text("utf-8"), re.MULTILINE)
+    assert entry is not None
+    with PrivatePostfix(STOCK) as postfix:
+        site = room(postfix, replace(MEANS, by_the_site=True))
+        setup(site)
+        site.tables.beside("sslv3").put(TablePair({"127.8.0.1": "mailtls_waived"}))
+        master, tables = postfix.configuration / "master.cf", postfix.configuration / "mailtls"
+        with ExitStack() as reservation:
+            (port,) = reserved_ports(1, reservation)
+        text = dedent(entry[0]).replace("/etc/postfix/mailtls", str(tables)).replace("lmdb:", f"{site.tables.kind}:")
+        text = text.replace("10325", f"{postfix.address}:{port}").replace("  y  -", "  n  -")
+        master.write_text(master.read_text() + text)
+        age(master)
+        postfix_reload(postfix)
+        wait_until(lambda: answers(port))
+        assert asked("127.8.0.1", port).startswith("250")
+        assert asked("127.8.0.2", port).startswith("450 4.7.1")
+        unsetup(site)
+        assert text in master.read_text(), "it is the site's own"
 
 
 def test_a_door_that_the_site_serves_is_led_to_and_has_no_entry() -> None:
