@@ -18,7 +18,7 @@ from ctl.program import CUT, MODERN, NO_CERTIFICATE, PROGRAM, TOO_OLD, environme
 
 SENTENCE = re.compile(r"mailtlsctl: [^\n]+\n")
 HELP = [[], ["report"], ["explain"], ["simulate"], ["status"], ["peers"], ["waivers"], ["history"], ["watch"],
-        ["allow-legacy"], ["revoke"]]  # fmt: skip
+        ["allow-legacy"], ["revoke"], ["probe"]]  # fmt: skip
 
 
 @pytest.fixture
