@@ -107,7 +107,7 @@ class GatewayMeans:
 
 
 def _nobody_starts(units: GatewayUnits | None) -> str | None:
-    why = units.why_not() if units is not None else "this is no instance of systemd's"
+    why = units.why_not() if units is not None else "systemd starts no gateway of an instance under another root"
     if why is None:
         return None
     return f"{why}; start it yourself, and set listen in [gateway] of mailtls.toml"
