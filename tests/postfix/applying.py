@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.edge.tables import KIND
+
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
 from mailtls.edge.runningmaster import find_master
@@ -19,7 +21,6 @@ from mailtls.service.applysetup import SetupRoom, setup
 
 from .conversation import Conversation, Server
 from .instance import PrivatePostfix, wait_until
-from .world import table_type
 
 
 def site_of(postfix: PrivatePostfix) -> Site:
@@ -33,7 +34,7 @@ def room_of(postfix: PrivatePostfix, *ways_in: str) -> SetupRoom:
     """Say what setup needs to know of it; its services are named by their way in."""
     site = site_of(postfix)
     tables = PostTables(
-        postfix.configuration / "mailtls", postfix.directory, table_type(), Postmap(site.workplace / "postmap")
+        postfix.configuration / "mailtls", postfix.directory, KIND, Postmap(site.workplace / "postmap")
     )
     (postfix.directory / "etc/mailtls").mkdir(exist_ok=True)
     services = tuple(f"{postfix.address}:{postfix.ports[way]}" for way in ways_in or ("smtp",))

@@ -10,15 +10,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.edge.tables import KIND
 
 from mailtls.core.controlprotocol import AskStatus
 from mailtls.core.keeperprotocol import KeeperStatus
@@ -69,19 +68,10 @@ listen = "127.0.0.1:{port}"
 """
 
 
-@cache
-def table_type() -> str:
-    """Choose lmdb where this Postfix has it, else hash."""
-    with tempfile.TemporaryDirectory(prefix="mailtls-postconf-") as empty:
-        Path(empty, "main.cf").touch()
-        run = subprocess.run(["/usr/sbin/postconf", "-c", empty, "-m"], check=True, capture_output=True, text=True)
-    return "lmdb" if "lmdb" in run.stdout.split() else "hash"
-
-
 def with_doors_of_mailtls() -> Settings:
     """Say how the private Postfix is to be set up: this is what an operator does by hand once."""
     tables = (
-        f"{table_type()}:{{directory}}/etc/postfix/mailtls/discard,cidr:{{directory}}/etc/postfix/mailtls/discard.cidr"
+        f"{KIND}:{{directory}}/etc/postfix/mailtls/discard,cidr:{{directory}}/etc/postfix/mailtls/discard.cidr"
     )
     return Settings(
         options={
@@ -156,7 +146,7 @@ class World:
         self.config = self.root / "etc/mailtls/mailtls.toml"
         self.config.write_text(
             CONFIGURATION.format(
-                root=self.root, uid=NOBODY_HAS_IT, admins=NO_GROUP, table_type=table_type(), port=self._port
+                root=self.root, uid=NOBODY_HAS_IT, admins=NO_GROUP, table_type=KIND, port=self._port
             )
         )
         self.environment = {**os.environ, "MAILTLS_CONFIG": str(self.config), "COLUMNS": "80"}
@@ -234,7 +224,7 @@ class World:
     def tables(self) -> tuple[str, str]:
         """The tables of the port-25 service, as Postfix names them."""
         place = self.postfix.configuration / "mailtls"
-        return f"{table_type()}:{place / 'discard'}", f"cidr:{place / 'discard.cidr'}"
+        return f"{KIND}:{place / 'discard'}", f"cidr:{place / 'discard.cidr'}"
 
     def entry(self, address: str) -> str:
         """Ask the tables as smtpd does; an empty text where neither has an entry."""
