@@ -161,6 +161,13 @@ link_milter() {
     done
 }
 
+# link_dns VENV: let it import dnspython, which is optional: that of the Debian package python3-dnspython.
+link_dns() {
+    local found=/usr/lib/python3/dist-packages/dns
+    ! "$1/bin/python" -c 'import dns' 2>/dev/null || return 0
+    [ ! -e "$found" ] || ln -s "$found" "$(packages_of "$1")/"
+}
+
 packages_of() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 # requirements [EXTRA]: print what pyproject.toml asks for, one requirement a line.

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = "ca-certificates,dbus,iproute2,nftables,python3,python3-venv,rsyslog,systemd,systemd-sysv"
-LATER = "libnss3 openssl postfix postfix-lmdb python3-milter ssl-cert"  # need debconf's answers, and a machine that starts nothing
+LATER = "libnss3 openssl postfix postfix-lmdb python3-dnspython python3-milter ssl-cert"  # need debconf's answers, and a machine that starts nothing
 PYTHON = {  # what scripts/install asks for, where Debian has it
     "trixie": "python3-pydantic python3-typer python3-rich python3-sqlalchemy python3-greenlet python3-aiosqlite"
     " python3-prometheus-client",
