@@ -1,4 +1,4 @@
-"""The commands of `mailtlsctl` that count what peers use, as Typer reads them: floor, inventory.
+"""The commands of `mailtlsctl` that count what peers use, as Typer reads them: floor, inventory; and notice.
 
 They are registered by `app.py`; what they do is in one file each. Nothing is changed by any of them.
 """
@@ -68,4 +68,24 @@ def inventory(
     return run(days=days, limit=limit, as_json=as_json, as_csv=as_csv, config=config)
 
 
-COMMANDS = (floor, inventory)
+def notice(
+    peer: Annotated[str, typer.Argument(metavar="PEER", hidden=True)],
+    writer: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Who writes.")] = None,
+    config: ConfigFile = None,
+) -> int:
+    """Draft a mail to PEER's postmaster.
+
+    What was seen, what that server would have to change, and, where the policy phases something out, by when. It is
+    printed and not sent. PEER is an address, a network, a name or .domain. Exit status 1 where nothing is wrong.
+
+    \b
+    Examples:
+      mailtlsctl notice 192.0.2.7
+      mailtlsctl notice .bank.example --from postmaster@example.com > draft.eml
+    """
+    from mailtls.ctl.notice import notice as run
+
+    return run(peer, writer=writer, config=config)
+
+
+COMMANDS = (floor, inventory, notice)
