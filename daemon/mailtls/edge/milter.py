@@ -35,7 +35,7 @@ _GROUP_MAY_CONNECT = 0o007  # umask: the directory's group is Postfix's
 _CHEAP = "j"
 """Asked for where no macro is needed: an empty list would mean Postfix's own, some of which cost a look-up."""
 _UNREADABLE = "?"
-_STEPS = ("CONNECT", "HELO", "ENVFROM", "ENVRCPT", "DATA", "EOM")
+_CHEAPLY = ("HELO", "ENVFROM", "ENVRCPT")
 
 Reply = tuple[str, str, str]
 
@@ -127,25 +127,22 @@ class _Callbacks:
         self._begin = begin
         self._go_on: int = library.CONTINUE
         self._unanswered: int = library.NOREPLY
+        self._terms: dict[Wishes, _Terms] = {}
 
     def negotiate(self, context: Any, options: list[int]) -> int:
-        library, connection = self._library, self._begin()
+        connection = self._begin()
         context.setpriv(connection)
         wishes = connection.wishes
-        steps, actions = _left_out(library, wishes), library.SETSYMLIST
-        if wishes.headers:
-            actions |= library.ADDHDRS | library.CHGHDRS
-        if options[0] & library.SETSYMLIST:
-            self._ask_for_macros(context, wishes)
-        options[0] &= actions
-        options[1] &= steps
+        terms = self._terms.get(wishes)
+        if terms is None:
+            terms = self._terms[wishes] = _Terms(self._library, wishes)
+        if options[0] & self._library.SETSYMLIST:
+            for step, names in terms.macros:
+                context.setsymlist(step, names)
+        options[0] &= terms.actions
+        options[1] &= terms.left_out
         options[2] = options[3] = 0
         return self._go_on
-
-    def _ask_for_macros(self, context: Any, wishes: Wishes) -> None:
-        judged = {"DATA", "ENVRCPT"} if wishes.recipients else {"DATA"}
-        for step in _STEPS:
-            context.setsymlist(getattr(self._library, f"M_{step}"), " ".join(MACROS) if step in judged else _CHEAP)
 
     def helo(self, context: Any, name: str) -> int:
         context.getpriv().hello(name)
@@ -201,13 +198,23 @@ def _macro(context: Any) -> Macro:
     return look_up
 
 
-def _left_out(library: Any, wishes: Wishes) -> int:
-    """Give the steps that Postfix need not send, and those whose reply it need not wait for."""
-    steps = library.P_NOCONNECT | library.P_NOEOH | library.P_NOUNKNOWN | library.P_NR_HELO | library.P_NR_MAIL
-    steps |= 0 if wishes.recipients else library.P_NORCPT
-    steps |= library.P_NR_HDR if wishes.headers or wishes.size else library.P_NOHDRS
-    steps |= library.P_NR_BODY if wishes.size else library.P_NOBODY
-    return int(steps)
+class _Terms:
+    """What is negotiated for these wishes.
+
+    `left_out`: the steps that Postfix need not send, and those whose reply it need not wait for. `macros` by step.
+    """
+
+    def __init__(self, library: Any, wishes: Wishes) -> None:
+        steps = library.P_NOCONNECT | library.P_NOEOH | library.P_NOUNKNOWN | library.P_NR_HELO | library.P_NR_MAIL
+        steps |= 0 if wishes.recipients else library.P_NORCPT
+        steps |= library.P_NR_HDR if wishes.headers or wishes.size else library.P_NOHDRS
+        steps |= library.P_NR_BODY if wishes.size else library.P_NOBODY
+        self.left_out: int = steps
+        self.actions: int = library.SETSYMLIST | (library.ADDHDRS | library.CHGHDRS if wishes.headers else 0)
+        names = dict.fromkeys(_CHEAPLY, _CHEAP) | {"DATA": " ".join(MACROS)}
+        if wishes.recipients:
+            names["ENVRCPT"] = names["DATA"]
+        self.macros = [(getattr(library, f"M_{step}"), words) for step, words in names.items()]
 
 
 def _edit(context: Any, ending: Ending) -> None:
