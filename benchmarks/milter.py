@@ -44,7 +44,13 @@ VALUES = {
     "{client_addr}": b"192.0.2.1", "{client_name}": b"mx.peer.example", "{client_port}": b"40000",
     "{client_ptr}": b"mx.peer.example", "{daemon_addr}": b"198.51.100.1", "{daemon_port}": b"25",
     "{tls_version}": b"TLSv1.3", "{cipher}": b"TLS_AES_256_GCM_SHA384", "{cipher_bits}": b"256", "i": b"4bQk2f1Xyzz2",
+    "j": b"mx.example.net", "{mail_addr}": b"a@peer.example", "{mail_host}": b"peer.example", "{mail_mailer}": b"smtp",
 }  # fmt: skip
+DEFAULTS = {  # milter_helo_macros and so on, of who asks for no others
+    "helo": ("{tls_version}", "{cipher}", "{cipher_bits}"),
+    "mail": ("i", "{mail_addr}", "{mail_host}", "{mail_mailer}"),
+    "data": ("i",),
+}
 KNOWN = Snapshot(
     proven={f"198.51.{n // 256}.{n % 256}": Proof(50) for n in range(50_000)},
     required_of_domains=PeerMap({".bank.example": Requirement(), ".law.example": Requirement()}),
@@ -123,10 +129,13 @@ def call(path: Path, messages: int, *, kept: bool, go: Any) -> None:
     for _ in range(messages):
         if caller is None or not kept:
             caller = Mta(path)
-            wanted = {name: VALUES[name] for name in caller.terms.macros.get("data", ("i",)) if name in VALUES}
-        caller.helo(b"mx.peer.example")
-        caller.mail(b"<a@peer.example>", b"SIZE=3000")
-        caller.data(wanted)
+            at_helo, at_mail, at_data = (
+                {name: VALUES[name] for name in caller.terms.macros.get(stage, names) if name in VALUES}
+                for stage, names in DEFAULTS.items()
+            )
+        caller.helo(b"mx.peer.example", at_helo)
+        caller.mail(b"<a@peer.example>", b"SIZE=3000", macros=at_mail)
+        caller.data(at_data)
         caller.end()
         if not kept:
             caller.quit()

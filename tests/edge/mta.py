@@ -48,10 +48,12 @@ class Mta:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def helo(self, name: bytes) -> bytes | None:
+    def helo(self, name: bytes, macros: Mapping[str, bytes] | None = None) -> bytes | None:
+        self._define(b"H", macros)
         return self._event(b"H", name + b"\0", NO_HELO, NR_HELO)
 
-    def mail(self, *words: bytes) -> bytes | None:
+    def mail(self, *words: bytes, macros: Mapping[str, bytes] | None = None) -> bytes | None:
+        self._define(b"M", macros)
         return self._event(b"M", _strings(words), NO_MAIL, NR_MAIL)
 
     def rcpt(self, *words: bytes, macros: Mapping[str, bytes] | None = None) -> bytes | None:
