@@ -36,7 +36,7 @@ OTHERS = {
     "EHLO": b"EHLO mx.example.test\r\n",
     "application data": b"\x17\x03\x03\x40\x11" + HELLO,
     "key exchange": b"\x16\x03\x01\x01\x06\x10\0\1\2",
-    "an encrypted alert": b"\x15\x03\x03\0\x1a" + bytes(26),
+    "an encrypted alert": b"\x15\x03\x03\0\x1a\1" + bytes(25),
     "an alert that is none": b"\x15\x03\x03\0\2\3\0",
     "a hello of another protocol": b"\x16\xfe\xff" + HELLO[3:],
     "a record that is too long": b"\x16\x03\x01\xff\xff" + HELLO[5:],
