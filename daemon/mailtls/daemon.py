@@ -39,7 +39,7 @@ from mailtls.service.answers import Answers
 from mailtls.service.changewatch import CONFIGURATION, ChangeWatch
 from mailtls.service.control import Control
 from mailtls.service.desk import Desk
-from mailtls.service.dialogue import Dialogue
+from mailtls.service.dialogue import Dialogue, DialoguePlaces
 from mailtls.service.exporter import Exporter
 from mailtls.service.hellolistener import HelloListener
 from mailtls.service.keeperlink import KeeperLink
@@ -89,9 +89,11 @@ class Daemon:
         self.desk.link = self.link
         self.answers = Answers(self.desk, self.memory, self.link, self.announcer, self.watchers, now)
         self.answers.policy = will.source
+        places, listen = self.config.places, self.config.policy_service.listen
         self.dialogue = Dialogue(
-            self.config, will.policy, self.decider.live, lambda: self.view.view, self.memory, self.metrics.messages,
-            self.announcer, now, self.answers.faults,
+            DialoguePlaces(places.policy_socket, listen, places.verdicts, places.facts), will.policy,
+            self.decider.live, lambda: self.view.view, self.memory, self.metrics.messages, self.announcer, now,
+            self.answers.faults,
         )  # fmt: skip
         self.desk.complete = self.dialogue.facts.complete
         self.changes = ChangeWatch(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from mailtls.config import Config
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -25,12 +26,22 @@ from mailtls.service.policyd import PolicyService
 from mailtls.service.snapshotmaker import SnapshotMaker
 
 
+@dataclass(frozen=True, slots=True)
+class DialoguePlaces:
+    """Where Postfix asks (`listen`: a port on loopback, or empty), and what the milter reads and writes to."""
+
+    policy_socket: Path
+    listen: str
+    verdicts: Path
+    facts: Path
+
+
 class Dialogue:
     """All of it. `waivers` and `view` give what stands now; `faults`: what the operator must know."""
 
     def __init__(
         self,
-        config: Config,
+        places: DialoguePlaces,
         policy: Policy,
         waivers: Callable[[], Collection[LiveWaiver]],
         view: Callable[[], PostfixSettings],
@@ -46,12 +57,12 @@ class Dialogue:
         self._memory = memory
         self._clock = clock
         self.proofs = Proofs(policy.downgrade.sessions)
-        self.snapshots = SnapshotMaker(self._make, config.places.verdicts, faults)
+        self.snapshots = SnapshotMaker(self._make, places.verdicts, faults)
         self.facts = FactsDesk(
             memory, metrics, announcer, clock, lambda: self.snapshots.current, self.proofs, self.snapshots.touch
         )
-        self._milter = FactsReception(config.places.facts, self.facts.take, metrics.parcel, faults)
-        self._sockets = PolicySockets(config.places.policy_socket, config.policy_service.listen, passed_sockets)
+        self._milter = FactsReception(places.facts, self.facts.take, metrics.parcel, faults)
+        self._sockets = PolicySockets(places.policy_socket, places.listen, passed_sockets)
         self._service = PolicyService(
             lambda: self.snapshots.current, self.facts.take, metrics, self._sockets.open, faults
         )
