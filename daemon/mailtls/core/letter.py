@@ -13,7 +13,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from email.message import EmailMessage
 
 from mailtls.core.cause import Cause, Outcome
 from mailtls.core.controlprotocol import ExplainedKnownPeer
@@ -76,15 +75,15 @@ class Letter:
         """Tell whether there is anything to write about."""
         return any(wanted(peer) is not None for peer in self.peers)
 
-    def message(self, writer: str) -> EmailMessage:
-        """Write it. `writer`: the address that it is from."""
-        mail = EmailMessage()
-        mail["From"] = writer
-        if self.domain is not None:
-            mail["To"] = f"postmaster@{self.domain}"
-        mail["Subject"] = f"Mail from your servers to {self.server}: outdated or broken encryption"
-        mail.set_content("\n\n".join(self._paragraphs()) + "\n")
-        return mail
+    @property
+    def subject(self) -> str:
+        """Give the subject, of one line."""
+        return f"Mail from your servers to {self.server}: outdated or broken encryption"
+
+    @property
+    def text(self) -> str:
+        """Write it, in lines of `WIDTH` but for log lines."""
+        return "\n\n".join(self._paragraphs()) + "\n"
 
     def _paragraphs(self) -> Iterator[str]:
         yield "Dear postmaster,"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from email.policy import default
 
 from mailtls.config import Places
@@ -36,12 +37,22 @@ def notice(peer: str, *, writer: str | None, config: str | None) -> int:
         output.complain(f"{asked} {seen}: there is nothing to write to its postmaster; see mailtlsctl explain {asked}")
         return NOTHING
     letter = Letter(known, server, _deadlines(read_will(str(places.policy)).policy.phase_out))
-    message = letter.message(_address(writer or f"postmaster@{server}"))
+    message = _message(letter, _address(writer or f"postmaster@{server}"))
     if letter.domain is None:
         addresses = " ".join(each.peer.ip for each in known[:3])
         output.complain(f"warning: no one name for these addresses is known; whom to write to tells: whois {addresses}")
     output.write([message.as_string(policy=default.clone(cte_type="8bit", max_line_length=None))])
     return 0
+
+
+def _message(letter: Letter, writer: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = writer
+    if letter.domain is not None:
+        message["To"] = f"postmaster@{letter.domain}"
+    message["Subject"] = letter.subject
+    message.set_content(letter.text)
+    return message
 
 
 def _server(places: Places) -> str:
