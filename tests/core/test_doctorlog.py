@@ -116,3 +116,20 @@ def test_many_that_need_them_are_no_finding_nor_is_a_strict_door() -> None:
     strict = SmtpdService("smtp/inet", Role.MX, "/", {**MX.values, "smtpd_tls_protocols": ">=TLSv1.2"})
     history = told(*worked("192.0.2.1", 1), *worked("198.51.100.9", 50, "TLSv1"))
     assert not list(weakening_findings(history, (strict,)))
+
+
+def test_servers_of_microsoft_that_leave_without_a_word_are_about_tickets() -> None:
+    head = "mail-db8eur05.outbound.protection.outlook.com[192.0.2.9]"
+    lines = [
+        (60.0 * hour, words)
+        for hour in range(6)
+        for words in (
+            f"connect from {head}", f"SSL_accept error from {head}: lost connection",
+            f"lost connection after STARTTLS from {head}", f"disconnect from {head} ehlo=1 starttls=0/1 commands=1/2",
+        )
+    ]  # fmt: skip
+    (row,) = found(told(*lines))
+    assert (row.id, row.setting) == ("tickets_microsoft", "tls_ssl_options = NO_TICKET")
+    quiet = SmtpdService("smtp/inet", Role.MX, "/", {**MX.values, "tls_ssl_options": "NO_TICKET"})
+    history = told(*lines)
+    assert not list(log_findings(history, diagnose(history), (quiet,), ()))

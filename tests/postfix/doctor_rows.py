@@ -278,6 +278,11 @@ SETTING_ROWS = (
     table("no such type", "nosuch:{root}/x", "discard_table_broken"),
     table("no type", "{root}/etc/postfix/x", "discard_table_broken"),
     table("another program", "socketmap:unix:/nowhere:x", "discard_table_network"),
+    one("certificates by name: no table", "tls_server_sni_maps", "lmdb:{root}/etc/postfix/nope", "sni_table_broken"),
+    Row("tickets of a service with another certificate", {
+        "smtpd_tls_cert_file": "{pki}/ecdsa.pem", "smtpd_tls_key_file": "{pki}/ecdsa.key", **CERTIFICATES},
+        ids("certificate_ecdsa_only", "tickets_between_services"), says=("submission/inet shows an RSA",),
+        master=MASTER.replace("postfix/submission\n", "postfix/submission\n  -o smtpd_tls_chain_files={pki}/both.all\n")),
     Row("an LMTP socket that is not there", {"virtual_transport": "lmtp:unix:private/somebody"},
         ids("lmtp_socket_missing")),
     Row("a second instance that is broken", {"multi_instance_directories": "{root}/etc/postfix-out"},
