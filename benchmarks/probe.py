@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compare `mailtlsctl probe` with testssl.sh and sslyze on the same server, and time all three.
 
-    sudo benchmarks/probe.py [--testssl testssl] [--sslyze sslyze] [--service smtp]
+    sudo benchmarks/probe.py [--testssl testssl] [--sslyze sslyze] [--service smtp|smtps|old]
 
 A private Postfix on loopback, with an ECDSA and an RSA certificate and TLS 1.0 to 1.3, is asked by each. Versions,
 suites by version, and the certificates' fingerprints must be the same; each difference is printed, and is exit
-status 1. A program that is not there is left out. Needs root and Postfix; the others come from their own sources.
+status 1. A program that is not there is left out. `old` is no Postfix, but a server of tlslite-ng with SSL 3.0,
+TLS 1.0, RC4 and 3DES. Needs root and Postfix; the others come from their own sources.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.postfix.certificates import KeyType
-from tests.postfix.configuration import Settings
-from tests.postfix.instance import PrivatePostfix, why_not
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from mailtls.core.ciphersuite import BY_NUMBER, name_of
+from postfix.certificates import KeyType, make_certificate
+from postfix.configuration import Settings
+from postfix.instance import PrivatePostfix, why_not
+from postfix.oldserver import old_server
 
 PATIENCE_S = 900
 _TESTSSL = {
@@ -84,7 +85,7 @@ def of_testssl(file: Path) -> Findings:
         if identity in _TESTSSL and words.startswith("offered"):
             found.suites.setdefault(_TESTSSL[identity], set())
         if match := re.match(r"cipher-(tls1(?:_\d)?|ssl[23]v?)_x([0-9a-f]+)$", identity):
-            version = {"tls1": "TLSv1"}.get(match[1]) or _TESTSSL.get(match[1].upper(), match[1])
+            version = {"tls1": "TLSv1", "ssl3": "SSLv3", "ssl2": "SSLv2"}.get(match[1]) or _TESTSSL.get(match[1].upper(), match[1])
             found.suites.setdefault(version, set()).add(int(match[2], 16))
         if identity.startswith("cert_fingerprintSHA256"):
             found.certificates.add(words.lower())
@@ -128,9 +129,9 @@ def differences(ours: Findings, theirs: Findings) -> list[str]:
     return said
 
 
-def runs(postfix: PrivatePostfix, service: str, options: argparse.Namespace, place: Path) -> list[Run]:
+def runs(port: int, service: str, options: argparse.Namespace, place: Path) -> list[Run]:
     """Let each program that is there look at the server."""
-    where = f"127.0.0.1:{postfix.ports[service]}"
+    where = f"127.0.0.1:{port}"
     ours = [sys.executable, "-m", "mailtls.ctl", "probe", where, "--service", service, "--json"]
     found = [timed("probe --delay 0", [*ours, "--delay", "0"], of_probe), timed("probe", ours, of_probe)]
     starttls = service == "smtp"
@@ -153,14 +154,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--testssl", default="testssl")
     parser.add_argument("--sslyze", default="sslyze")
-    parser.add_argument("--service", choices=("smtp", "smtps"), default="smtp")
+    parser.add_argument("--service", choices=("smtp", "smtps", "old"), default="smtp")
     options = parser.parse_args()
     if (reason := why_not()) is not None:
         print(f"not run: {reason}", file=sys.stderr)
         return 2
-    settings = Settings(key_types=(KeyType.ECDSA, KeyType.RSA), protocols=">=TLSv1")
-    with PrivatePostfix(settings) as postfix, tempfile.TemporaryDirectory() as place:
-        found = runs(postfix, options.service, options, Path(place))
+    with tempfile.TemporaryDirectory() as place:
+        if options.service == "old":
+            with old_server(make_certificate(Path(place), KeyType.RSA), ["rc4", "3des", "aes128"]) as server:
+                found = runs(server.port, "smtp", options, Path(place))
+        else:
+            settings = Settings(key_types=(KeyType.ECDSA, KeyType.RSA), protocols=">=TLSv1")
+            with PrivatePostfix(settings) as postfix:
+                found = runs(postfix.ports[options.service], options.service, options, Path(place))
     disagree = False
     for run in found:
         suites = sum(map(len, run.found.suites.values()))

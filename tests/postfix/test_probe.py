@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import ssl
 import subprocess
-import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ctl.program import mailtlsctl
-from edge.mailservers import MailServer, dialogue
 from mailtls.core.serverprofile import GATEWAY
 from mailtls.core.tlsversion import SSLV3, TLS10, TLS11, TLS12
 from mailtls.core.tlsversion import name_of as version_name
@@ -27,13 +22,9 @@ from .certificates import Certificate, KeyType, make_certificate
 from .configuration import Settings
 from .dovecot import PrivateDovecot, version_of_dovecot, why_no_dovecot
 from .instance import PrivatePostfix, why_not
+from .oldserver import old_server
 from .test_gateway import house
 from .trying import taken
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # tlslite-ng imports asyncore, which is not used here
-    from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
-    from tlslite.errors import TLSError
 
 needs_postfix = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 needs_dovecot = pytest.mark.skipif(why_no_dovecot() is not None, reason=why_no_dovecot() or "")
@@ -241,23 +232,6 @@ def test_the_matrix_of_the_gateway_in_nss_has_sslv3_and_all_its_suites() -> None
 @pytest.fixture(scope="module")
 def rsa(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("rsa"), KeyType.RSA)
-
-
-def old_server(certificate: Certificate, ciphers: list[str]) -> MailServer:
-    """A server of tlslite-ng that stopped at SSL 3.0 and TLS 1.0."""
-    chain = X509CertChain()
-    chain.parsePemList(certificate.certificate.read_text())
-    key = parsePEMKey(certificate.key.read_text(), private=True)
-    settings = HandshakeSettings()
-    settings.minVersion, settings.maxVersion = (3, 0), (3, 1)
-    settings.cipherNames, settings.macNames, settings.keyExchangeNames = ciphers, ["sha", "md5"], ["rsa"]
-
-    def manner(client: socket.socket, over: threading.Event) -> None:
-        dialogue(client)
-        with suppress(TLSError, OSError, SyntaxError):
-            TLSConnection(client).handshakeServer(certChain=chain, privateKey=key, settings=settings)
-
-    return MailServer(manner)
 
 
 def test_a_server_of_another_make_with_sslv3_rc4_and_3des_is_seen_as_it_is(rsa: Certificate) -> None:
