@@ -85,7 +85,8 @@ def of_testssl(file: Path) -> Findings:
         if identity in _TESTSSL and words.startswith("offered"):
             found.suites.setdefault(_TESTSSL[identity], set())
         if match := re.match(r"cipher-(tls1(?:_\d)?|ssl[23]v?)_x([0-9a-f]+)$", identity):
-            version = {"tls1": "TLSv1", "ssl3": "SSLv3", "ssl2": "SSLv2"}.get(match[1]) or _TESTSSL.get(match[1].upper(), match[1])
+            old = {"tls1": "TLSv1", "ssl3": "SSLv3", "ssl2": "SSLv2"}
+            version = old.get(match[1]) or _TESTSSL.get(match[1].upper(), match[1])
             found.suites.setdefault(version, set()).add(int(match[2], 16))
         if identity.startswith("cert_fingerprintSHA256"):
             found.certificates.add(words.lower())
