@@ -83,6 +83,7 @@ def test_everything_belongs_to_whom_it_must(machine: Machine) -> None:
         "/run/mailtls/milter/facts.sock": "mailtls mailtls-milter 660",
         "/run/mailtls/milter/verdicts": "mailtls mailtls-milter 640",
         "/var/spool/postfix/mailtls": "root root 755",
+        "/var/spool/postfix/mailtls/policy": "root postfix 660",
         "/run/mailtls-keeper": "root root 755",
         "/run/mailtls-observer": "mailtls mailtls-hellos 2710",
         "/run/mailtls-observer/hellos.sock": "mailtls mailtls-hellos 660",
@@ -340,6 +341,39 @@ def test_each_stops_cleanly_within_five_seconds_and_leaves_no_socket(machine: Ma
     assert (machine.shows(unit, "Result"), machine.shows(unit, "ExecMainStatus")) == ("success", "0")
     assert "Traceback" not in machine.journal(unit)
     assert looked_up(machine) == "starttls"
+
+
+POLICY_SOCKET = "/var/spool/postfix/mailtls/policy"
+ASK = f"""
+import socket
+with socket.socket(socket.AF_UNIX) as asking:
+    asking.settimeout(20)
+    asking.connect("{POLICY_SOCKET}")
+    asking.sendall(b"request=smtpd_access_policy\\nprotocol_state=DATA\\nclient_address=192.0.2.7\\n\\n")
+    print(asking.recv(100))
+"""
+
+
+def answer(machine: Machine, user: str = "postfix") -> str:
+    """Ask the policy service, as a user of this machine."""
+    return machine.run("python3", "-c", ASK, check=False, user=user).stdout.strip()
+
+
+def test_postfix_and_nobody_else_may_ask_about_messages(machine: Machine) -> None:
+    assert answer(machine) == "b'action=DUNNO\\n\\n'"
+    assert answer(machine, "nobody") == ""
+
+
+def test_the_policy_service_comes_and_goes_with_mailtlsd(machine: Machine) -> None:
+    machine.run("systemctl", "stop", DAEMON)
+    assert not machine.exists(POLICY_SOCKET), "a message would start mailtlsd again"
+    assert not machine.is_active("mailtls-policy.socket")
+    machine.run("systemctl", "start", DAEMON)
+    assert answer(machine) == "b'action=DUNNO\\n\\n'"
+    machine.run("systemctl", "restart", DAEMON)
+    assert answer(machine) == "b'action=DUNNO\\n\\n'"
+    killed(machine, DAEMON, "KILL")
+    machine.until(lambda: answer(machine) == "b'action=DUNNO\\n\\n'", "mailtlsd answers again")
 
 
 @pytest.mark.parametrize("unit", [DAEMON, KEEPER])
