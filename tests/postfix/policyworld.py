@@ -51,11 +51,15 @@ socket = "/queue/mailtls/policy"
 
 
 class PolicyWorld:
-    """Postfix and mailtlsd for the time of a `with` block, without a keeper: whoever is LISTED may use the doors."""
+    """Postfix and mailtlsd for the time of a `with` block.
 
-    def __init__(self, settings: Settings, policy: str = "") -> None:
+    Without a keeper whoever is LISTED may use the doors; with one there are none, and it gives `cleartext`.
+    """
+
+    def __init__(self, settings: Settings, policy: str = "", *, keeper: bool = False) -> None:
         self.postfix = PrivatePostfix(settings)
         self._policy = policy
+        self._has_keeper = keeper
         self._stack = ExitStack()
 
     def __enter__(self) -> PolicyWorld:
@@ -70,6 +74,9 @@ class PolicyWorld:
             for level in (Level.LEGACY_RSA, Level.LEGACY):
                 if self.view.door(level) is not None:
                     self.room.tables.beside(level.value).put(TablePair({LISTED: "mailtls_waived"}))
+            if self._has_keeper:
+                self.keeper.start()
+                self._stack.callback(self.keeper.stop)
             self.start()
             self._stack.callback(self.daemon.stop)
         except BaseException as error:
@@ -86,7 +93,8 @@ class PolicyWorld:
         self._stack.close()
 
     def _lay_out(self) -> None:
-        (self.root / "etc/mailtls/policies").mkdir(parents=True)
+        for name in ("etc/mailtls/policies", "var/lib/mailtls-keeper", "run/mailtls-keeper"):
+            (self.root / name).mkdir(parents=True)
         for name in ("var/lib/mailtls", "run/mailtls", "queue/mailtls"):
             (self.root / name).mkdir(parents=True)
             os.chown(self.root / name, NOBODY_HAS_IT, NOBODY_HAS_IT)
@@ -102,6 +110,7 @@ class PolicyWorld:
         self._environment = {**os.environ, "MAILTLS_CONFIG": str(self.config), "COLUMNS": "200"}
         self._places = places_of(str(self.config))
         log = self.root / "log" / "mailtlsd.log"
+        self.keeper = Service("mailtls-keeper", (), self._environment, self.root / "log" / "keeper.log")
         self.daemon = Service("mailtlsd", (), self._environment, log, uid=NOBODY_HAS_IT)
 
     def _room(self) -> SetupRoom:
@@ -109,7 +118,7 @@ class PolicyWorld:
             rsa, legacy = reserved_ports(2, reservation)
         ports = {Level.LEGACY_RSA: rsa, Level.LEGACY: legacy}
         own = self.root / "etc/mailtls/doors"
-        doors = DoorWishes(None, ports, own, self.root, self_signed=True)
+        doors = DoorWishes(() if self._has_keeper else None, ports, own, self.root, self_signed=True)
         hooks = HookWishes(policy=True, socket=self.socket)
         return replace(room_of(self.postfix), doors=doors, patience_s=20.0, hooks=hooks)
 
@@ -139,7 +148,9 @@ class PolicyWorld:
 
         def is_ready() -> bool:
             with suppress(MailtlsError):
-                return ask_daemon(self._places, AskStatus()).status is not None and self.socket.is_socket()
+                status = ask_daemon(self._places, AskStatus()).status
+                knows = status is not None and (status.keeper or not self._has_keeper)
+                return knows and self.socket.is_socket()
             return not self.daemon.running
 
         if not wait_until(is_ready) or not self.daemon.running:

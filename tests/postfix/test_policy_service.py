@@ -183,6 +183,29 @@ def test_without_a_policy_nothing_is_refused_or_deferred(world: PolicyWorld) -> 
         assert world.delivers("127.9.4.3", handshake, recipients=("a@example.test", "b@example.test")).startswith("250")
 
 
+# --- what a waiver is good for ---------------------------------------------------------------------------------------
+
+
+def test_a_waiver_is_good_for_what_a_person_said_and_for_nothing_else() -> None:
+    peer, large = "127.9.7.1", "Subject: test\r\n\r\n" + "x" * 70 * 60 + "\r\n"
+    with PolicyWorld(SITE, keeper=True) as world:
+        limits = ("--only-from", ".ok.example", "--max-size", "4k")
+        allowed = world.ctl("allow-legacy", peer, "--level", "cleartext", *limits)
+        assert allowed.returncode == 0, allowed.stderr
+        assert "It is good for only mail from .ok.example up to 4,096 bytes." in " ".join(allowed.stdout.split())
+        assert "only mail from .ok.example" in " ".join(world.ctl("waivers").stdout.split())
+        assert wait_until(lambda: world.delivers(peer, sender="a@other.example").startswith("450"))
+        assert world.delivers(peer, sender="a@mx.ok.example").startswith("250")
+        assert world.delivers(peer, sender="").startswith("250"), "a bounce belongs to no domain"
+        answer = world.delivers(peer, sender="a@mx.ok.example", body=large)
+        assert answer.startswith("450"), "seen when it has come, since no size was announced"
+        assert world.delivers("127.9.7.2", body=large).startswith("250"), "nobody else is limited"
+        refused = world.ctl("allow-legacy", peer, "--level", "cleartext", "--only-to", "b@example.test")
+        assert (refused.returncode, "at a door only" in refused.stderr) == (4, True)
+        assert world.ctl("revoke", peer).returncode == 0
+        assert wait_until(lambda: world.delivers(peer, sender="a@other.example").startswith("250"))
+
+
 # --- hostile values --------------------------------------------------------------------------------------------------
 
 HOSTILE = "\x1b[31m\u202e\x07"
