@@ -21,6 +21,7 @@ from mailtls.core.policy import parse_policy
 from mailtls.core.printable import printable
 from mailtls.core.register import Register, is_automatic
 from mailtls.core.waiver import Origin
+from mailtls.core.waiverlimit import Limited
 
 from .waivers import (
     ALICE,
@@ -461,3 +462,39 @@ def test_whatever_is_asked_is_refused_in_a_sentence_or_within_all_bounds(ask: Gr
         assert POLICY.never.covers_address(answer.network) is None
         assert answer.until <= NOW + days(31)
         assert answer.level is not Level.SSLV3 or answer.authority == ".plant.example.net"
+
+
+# --- what a waiver is good for ---------------------------------------------------------------------------------------
+
+LIMITS = Limited(senders=(".plant.example.net",), size=4096)
+LIMITED = known(
+    """
+    [[peer]]
+    name = ".plant.example.net"
+    level = "cleartext"
+    reason = "Controllers of the plant"
+    owner = "plant-it"
+    until = 2026-12-31
+    only_from = [".plant.example.net"]
+    max_size = "4k"
+    """
+)
+
+
+def test_a_person_says_what_a_waiver_is_good_for() -> None:
+    given_ = granted(ALICE, asked(limits=LIMITS))
+    assert isinstance(given_, LiveWaiver)
+    assert given_.limits == LIMITS
+    assert given_.waiver().limits == LIMITS.limits()
+
+
+def test_mailtlsd_gets_the_limits_of_the_entry_that_it_cites_whatever_it_says() -> None:
+    ask = asked(authority=".plant.example.net", limits=Limited(size=1 << 30))
+    given_ = granted(DAEMON, ask, bounds(known=LIMITED))
+    assert isinstance(given_, LiveWaiver)
+    assert given_.limits == LIMITS
+
+
+def test_limits_that_nobody_could_hold_are_refused() -> None:
+    ask = asked(level=Level.CLEARTEXT, limits=Limited(recipients=("a@example.net",)))
+    assert "at a door only" in sentence_of(granted(ALICE, ask))

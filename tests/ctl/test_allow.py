@@ -22,6 +22,7 @@ from mailtls.core.cause import Cause
 from mailtls.core.keeperprotocol import Grant, ListWaivers, Reply
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
+from mailtls.core.waiverlimit import Limited
 
 GATEWAY = Doorway(level=Level.SSLV3, port=10325)
 ECDSA_ONLY = PostfixSettings(strict=HARD_ECDSA, doors=(*BOTH, GATEWAY))
@@ -60,6 +61,29 @@ def test_without_for_and_reason_it_is_thirty_days_and_no_reason_given(world: Wor
     grant = the_grant(world)
     assert grant.reason == "no reason given"
     assert timedelta(days=29) < grant.until - datetime.now(UTC) <= timedelta(days=30)
+
+
+def test_what_a_waiver_is_good_for_is_asked_of_the_keeper_and_said_where_nobody_holds_it(world: World) -> None:
+    words = ["--only-from", "a.example", "--only-from", ".b.example", "--max-size", "20M"]
+    with world.running():
+        seen = world.mailtlsctl("allow-legacy", "192.0.2.7", *CLEARTEXT, *words)
+    assert the_grant(world).limits == Limited(senders=("a.example", ".b.example"), size=20 << 20)
+    assert "mailtlsctl setup --policy-service" in seen.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--max-size", "much"], 2, '--max-size: "much" is no size'),
+        (["--only-to", "a@b.example"], 4, "at a door only"),
+        (["--only-from", "a b"], 4, "is no host name"),
+    ],
+)
+def test_limits_that_cannot_be_meant_are_refused(words: list[str], status: int, said: str, world: World) -> None:
+    with world.running():
+        seen = world.mailtlsctl("allow-legacy", "192.0.2.7", *CLEARTEXT, *words)
+    assert (seen.returncode, said in " ".join(seen.stderr.split())) == (status, True), seen.stderr
+    assert not [request for request in world.keeper.requests if isinstance(request, Grant)]
 
 
 def test_every_request_has_an_id_of_its_own(world: World) -> None:
