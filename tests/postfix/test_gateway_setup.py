@@ -13,7 +13,7 @@ import pytest
 from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.core.level import Level
 from mailtls.core.tablepair import TablePair
-from mailtls.service.applyderive import drift
+from mailtls.service.applyderive import Derived, derive, drift
 from mailtls.service.applygateway import KEY, GatewayMeans
 from mailtls.service.applysetup import SetupRoom, plan_setup, setup, unsetup
 
@@ -52,6 +52,7 @@ def test_it_is_made_beside_a_strict_door_that_needs_no_other_and_goes_byte_for_b
         with_door = master.read_bytes()
         setup(room(postfix))
         assert master.read_bytes() == with_door, "done twice it changes nothing"
+        assert_that_it_follows_port_25(postfix, room(postfix))
 
         master.write_text(master.read_text().replace("-o smtpd_upstream_proxy_protocol=haproxy", "-o disable_vrfy_command=yes"))
         age(master)
@@ -62,6 +63,15 @@ def test_it_is_made_beside_a_strict_door_that_needs_no_other_and_goes_byte_for_b
         unsetup(room(postfix))
         assert master.read_bytes() == before
         assert not own.exists()
+
+
+def assert_that_it_follows_port_25(postfix: PrivatePostfix, room: SetupRoom) -> None:
+    """What `edit` and `reload` would change with an edit of the entry, and nothing without one."""
+    now = {name: (postfix.configuration / name).read_bytes() for name in ("main.cf", "master.cf")}
+    assert derive(room, now) == Derived()
+    edited = now["master.cf"].replace(b"smtpd\n", b"smtpd -o content_filter=discard:later\n", 1)
+    changes = {each.path.name: each.new or b"" for each in derive(room, {**now, "master.cf": edited}).changes}
+    assert changes["master.cf"].count(b"content_filter=discard:later") == 2
 
 
 def test_whoever_names_other_doors_only_gets_none() -> None:
