@@ -332,7 +332,7 @@ def allow_legacy(
     \b
     Examples:
       mailtlsctl allow-legacy 192.0.2.7 --level cleartext --for 7d
-      mailtlsctl allow-legacy 192.0.2.7 --level legacy --only-to scans@example.com --max-size 20M
+      mailtlsctl allow-legacy 192.0.2.7 --level legacy --only-to scans@example.com
       mailtlsctl allow-legacy 192.0.2.7 --dry-run
       mailtlsctl allow-legacy 192.0.2.0/28 --level legacy --reason "old copiers"
     """
