@@ -474,7 +474,7 @@ LIMITED = known(
     level = "cleartext"
     reason = "Controllers of the plant"
     owner = "plant-it"
-    until = 2026-12-31
+    until = 2099-12-31
     only_from = [".plant.example.net"]
     max_size = "4k"
     """
