@@ -177,6 +177,14 @@ def test_the_hello_of_an_earlier_session_holds_where_the_latest_was_not_seen() -
     assert words(decisions) == ["waive threshold legacy-rsa"]
 
 
+def test_what_stands_of_a_peer_has_the_level_of_its_hello_although_nothing_was_decided_yet() -> None:
+    decider = decider_of()
+    take(decider, UNSHARED_TWICE_MORE[0], hello(RSA_CBC))
+    standing = decider.standing(IP, NOW)
+    assert standing is not None
+    assert (standing.rule, standing.level) == ("not_yet", Level.LEGACY)
+
+
 def waived(offer: ClientHello) -> LiveDecider:
     decider = decider_of()
     decisions = [each for session in UNSHARED_TWICE_MORE for each in take(decider, session, offer)]
