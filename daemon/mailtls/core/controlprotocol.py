@@ -116,8 +116,9 @@ class ObserverStatus(Message):
     """How mailtls-observer fares, as far as mailtlsd hears of it.
 
     `passed`: packets that the kernel's filter let pass since the observer began. `hellos`, `matched`: heard since
-    mailtlsd began, and of them matched with a session of the log. `lost`: what the observer could not take or tell since it began; `garbage`: datagrams that were no records. `ports_logged`: the log
-    tells clients' ports (smtpd_client_port_logging), so that every match is exact.
+    mailtlsd began, and of them matched with a session of the log. `lost`: what the observer could not take or tell
+    since it began; `garbage`: datagrams that were no records. `ports_logged`: the log tells clients' ports
+    (smtpd_client_port_logging), so that every match is exact.
     """
 
     running: bool
