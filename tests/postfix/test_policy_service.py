@@ -41,7 +41,7 @@ SITE = Settings(
 )
 TLS12, TLS13 = openssl(ssl.TLSVersion.TLSv1_2), openssl(ssl.TLSVersion.TLSv1_3)
 TLS10 = openssl(ssl.TLSVersion.TLSv1)
-MESSAGES = 200
+MESSAGES = 1_000
 
 
 @pytest.fixture(scope="module")
