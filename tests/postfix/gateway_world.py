@@ -33,10 +33,12 @@ class GatewayWorld(DoorWorld):
         self._stack.callback(self.kill_gateway)
 
     def await_doors(self) -> None:
-        """Start the gateway when it has a key, and wait until every door is up."""
+        """Start the gateway when it has a key, and wait until every door is up, and mailtlsd knows that."""
         if self._gateway is None and (self.root / "etc/mailtls/doors/sslv3.key.der").exists():
             self.start_gateway()
         super().await_doors()
+        if self._gateway is not None:
+            self.await_(lambda: 'mailtls_door_up{door="sslv3"} 1.0' in self.metrics(), "mailtlsd knows of the gateway")
 
     def start_gateway(self) -> None:
         doors = self.root / "etc/mailtls/doors"
