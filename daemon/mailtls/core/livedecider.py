@@ -17,13 +17,13 @@ from mailtls.core.action import Action
 from mailtls.core.conduct import Conduct
 from mailtls.core.decider import Decider
 from mailtls.core.decision import Decision, Rule
+from mailtls.core.doorset import DOOR_LEVELS
 from mailtls.core.hellobook import HeardHello
 from mailtls.core.judgement import judge
 from mailtls.core.keeperprotocol import Grant, LiveWaiver, Renew, Withdraw
 from mailtls.core.knownhellos import KnownHellos
 from mailtls.core.knownlegacy import NOBODY, KnownPeers
 from mailtls.core.level import Level
-from mailtls.core.offer import DOORS
 from mailtls.core.peer import Peer, is_address
 from mailtls.core.policy import Policy
 from mailtls.core.postfixview import PostfixSettings
@@ -229,7 +229,7 @@ class LiveDecider(Decider):
             return f"This needs {level}, and that door does not serve at present; see: mailtlsctl status."
         if level in self._offered:
             return ""
-        remedy = "; to make it: mailtlsctl setup" if level in DOORS else ""
+        remedy = "; to make it: mailtlsctl setup" if level in DOOR_LEVELS else ""
         return f"This needs {level}, and no such door is set up here{remedy}."
 
     # --- what stands of a peer -------------------------------------------------------------------------------
