@@ -106,10 +106,39 @@ def test_text_of_strangers_reaches_neither_headers_nor_the_terminal_raw(world: W
         (None, None),
         ("a b.example.com", None),
         ("x@y.example.com", None),
+        ("example.co.uk", "example.co.uk"),
+        ("mx.example.co.uk", "example.co.uk"),
+        ("mx.co.example", "co.example"),
+        ("mx..example", None),
+        ("b\u00fccher.example.com", None),
     ],
 )
 def test_the_postmaster_is_that_of_the_confirmed_name(name: str | None, domain: str | None) -> None:
     assert domain_of_host(name) == domain
+
+
+def test_nobody_is_told_of_a_phasing_out_that_does_not_meet_him(world: World) -> None:
+    plain = DayCount(
+        day="2026-11-21", service="smtpd", door="strict", outcome="no_starttls", cause="none", tls_version=None,
+        cipher=None, sessions=2, mails=2,
+    )  # fmt: skip
+    ok = a_peer(name="mx.bank.example", state="ok", failures=0, cause=None, reason=None, tls_version=None)
+    world.daemon.explained = [explained(ok, evidence=(), days=(plain,))]
+    with world.running():
+        kept = world.mailtlsctl("notice", "192.0.2.7")
+        world.places.policy.write_text(POLICY.replace("refuse", "cleartext = true\nrefuse"))
+        meant = world.mailtlsctl("notice", "192.0.2.7")
+    assert "without any encryption" in " ".join(kept.stdout.split())
+    assert "we stop accepting it" not in " ".join(kept.stdout.split())
+    assert "we stop accepting it" in " ".join(meant.stdout.split())
+
+
+@pytest.mark.parametrize("writer", ["a@", "@b", "a@b@c", "a,b@c", "Me <a@b>", '"@b', "a@b\nBcc: c@d"])
+def test_what_is_no_mail_address_is_refused_in_a_sentence(world: World, writer: str) -> None:
+    world.daemon.explained = [explained(a_peer(name="mx.bank.example"))]
+    with world.running():
+        seen = world.mailtlsctl("notice", "192.0.2.7", "--from", writer)
+    assert (seen.returncode, "is no mail address" in seen.stderr) == (2, True), seen.stderr
 
 
 def test_old_versions_and_none_at_all_are_worth_a_letter_too() -> None:

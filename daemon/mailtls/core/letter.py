@@ -42,6 +42,9 @@ _DO = {
     Cause.TIMEOUT: "It stops answering in the middle of the handshake. Please look whether a firewall drops large "
     "packets.",
 }
+_REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "gv", "ltd", "mil", "ne", "net", "nom", "or", "org"))
+"""Labels under which the registries of some countries register, as in `co.uk`."""
+_OUTDATED = (Cause.PEER_TOO_OLD, Cause.NOT_TLS_OR_TOO_OLD)
 _DO_OTHERWISE = "The handshake breaks off. Its own log should tell the reason."
 _DO_WEAK = "It uses a version of TLS that is deprecated (RFC 8996). Please enable TLS 1.2 or 1.3."
 _DO_PLAIN = "It sends mail without any encryption. Please let it use STARTTLS when we offer it (RFC 3207)."
@@ -112,15 +115,29 @@ def wanted(known: ExplainedKnownPeer) -> str | None:
     return None
 
 
+def is_meant(known: ExplainedKnownPeer, below: str, *, cleartext: bool) -> bool:
+    """Tell whether a phasing out of what is below this version, and of cleartext or not, has to do with this peer."""
+    peer, lowest = known.peer, number_of(below) or TLS12
+    if any((number_of(version) or lowest) < lowest for version in _versions(known)):
+        return True
+    if peer.failures and peer.cause in _OUTDATED:
+        return True
+    return cleartext and any(day.outcome == Outcome.NO_STARTTLS for day in known.days)
+
+
 def domain_of_host(name: str | None) -> str | None:
     """Give whose postmaster to ask about a host: what is behind its first label, where more than a top domain is left.
 
     SECURITY: the name is one that Postfix has confirmed forward and back; a HELO name would be a stranger's word.
+    BUGS: of the domains that registries keep for others only such as `co.uk` are known.
     """
-    if name is None or name.lower() == "unknown" or not all(sign.isalnum() or sign in ".-" for sign in name):
+    if name is None or name.lower() == "unknown" or not name.isascii():
         return None
     labels = name.lower().rstrip(".").split(".")
-    return ".".join(labels[1:] if len(labels) > 2 else labels) if len(labels) > 1 else None
+    if len(labels) < 2 or not all(label.replace("-", "").isalnum() for label in labels):
+        return None
+    registry = len(labels) == 3 and labels[1] in _REGISTRIES and len(labels[2]) == 2
+    return ".".join(labels[1:] if len(labels) > 2 and not registry else labels)
 
 
 def _of_peer(known: ExplainedKnownPeer) -> Iterator[str]:

@@ -8,8 +8,8 @@ from email.message import EmailMessage
 from email.policy import default
 
 from mailtls.config import Places
-from mailtls.core.controlprotocol import AskExplain
-from mailtls.core.letter import Deadline, Letter, wanted
+from mailtls.core.controlprotocol import AskExplain, ExplainedKnownPeer
+from mailtls.core.letter import Deadline, Letter, is_meant, wanted
 from mailtls.core.messagerule import PhaseOut
 from mailtls.core.printable import printable
 from mailtls.ctl import output
@@ -20,6 +20,8 @@ from mailtls.edge.postconf import Postconf
 from mailtls.errors import ConfigError, PostfixError
 
 NOTHING = 1
+_NO_ADDRESS = frozenset(' <>(),:;"\\[]')
+"""Signs that an address has only in quotes, which nobody needs here."""
 
 
 def notice(peer: str, *, writer: str | None, config: str | None) -> int:
@@ -36,7 +38,7 @@ def notice(peer: str, *, writer: str | None, config: str | None) -> int:
         seen = "is well" if answer.explained else "was never seen"
         output.complain(f"{asked} {seen}: there is nothing to write to its postmaster; see mailtlsctl explain {asked}")
         return NOTHING
-    letter = Letter(known, server, _deadlines(read_will(str(places.policy)).policy.phase_out))
+    letter = Letter(known, server, _deadlines(_concerning(known, read_will(str(places.policy)).policy.phase_out)))
     message = _message(letter, _address(writer or f"postmaster@{server}"))
     if letter.domain is None:
         addresses = " ".join(each.peer.ip for each in known[:3])
@@ -66,17 +68,27 @@ def _server(places: Places) -> str:
 
 def _address(words: str) -> str:
     """SECURITY: a header is one line."""
-    if "@" not in words or words != printable(words, 320) or " " in words:
+    local, _, domain = words.rpartition("@")
+    if not local or not domain or words != printable(words, 320) or set(words) & _NO_ADDRESS or "@" in local:
         shown = printable(words, 60)
         raise ConfigError(f"'{shown}' is no mail address; write for example --from postmaster@example.com")
     return words
 
 
+def _concerning(known: tuple[ExplainedKnownPeer, ...], phasing: tuple[PhaseOut, ...]) -> tuple[PhaseOut, ...]:
+    """Leave out what has nothing to do with any of these peers: it would be told to somebody it does not meet."""
+    return tuple(
+        rule for rule in phasing if any(is_meant(each, rule.below, cleartext=rule.cleartext) for each in known)
+    )
+
+
 def _deadlines(phasing: tuple[PhaseOut, ...]) -> tuple[Deadline, ...]:
     """Give what the policy has announced from today on, the next first."""
     today = datetime.now(UTC).date()
-    found = [Deadline(stage.on, stage.percent, rule.below) for rule in phasing for stage in rule.stages]
-    found += [Deadline(rule.refuse, None, rule.below) for rule in phasing if rule.refuse is not None]
-    coming = sorted((each for each in found if each.on >= today), key=lambda each: each.on)
-    begun = [each for each in found if each.on < today]
-    return (*begun[-1:], *coming)
+    begun, coming = [], []
+    for rule in phasing:
+        found = [Deadline(stage.on, stage.percent, rule.below) for stage in rule.stages]
+        found += [Deadline(rule.refuse, None, rule.below)] if rule.refuse is not None else []
+        begun += [each for each in found if each.on < today][-1:]
+        coming += [each for each in found if each.on >= today]
+    return (*begun, *sorted(coming, key=lambda each: each.on))
