@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from mailtls.core.doctorcatalogue import CATALOGUE
 from mailtls.core.doctorfinding import Severity
 from mailtls.core.pem import parse_pem
 from mailtls.edge import doctorfiles
+from mailtls.edge.doctordns import Names, NotAskedError
+from mailtls.service.doctor import Ward, look
 
 from .doctor_dovecot_rows import DOVECOT, DOVECOT_ROWS, NEIGHBOUR_ROWS, OLD_NAMES, TLSA, version
 from .doctor_pki import Pki
 from .doctor_rows import ROWS, SOUND_ROWS
-from .doctor_site import Row, examined, spelled
+from .doctor_site import Row, build, examined, spelled
 
 pytestmark = pytest.mark.usefixtures("trusting")
 
@@ -63,6 +66,32 @@ def test_records_that_fit_every_certificate_are_no_finding(tmp_path: Path, pki: 
 def test_what_cannot_be_asked_is_said(tmp_path: Path, pki: Pki) -> None:
     checkup = examined(Row("no DNS"), tmp_path, pki)
     assert [each.why for each in checkup.unseen] == ["there is no DNS here"]
+
+
+def test_a_domain_whose_dns_fails_hides_nothing_of_the_others(tmp_path: Path, pki: Pki) -> None:
+    row = Row("lame", {"mydestination": "lame.test, example.test"})
+    build(row, tmp_path, pki)
+
+    def ask(name: str, kind: str) -> tuple[str, ...]:
+        if name.endswith("lame.test"):
+            raise NotAskedError("the DNS does not answer for lame.test", alone=True)
+        return {TLSA: ("3 1 1 " + "ab" * 32,)}.get((name, kind), ())
+
+    checkup = look(Ward(tmp_path, tmp_path / "etc/postfix", datetime.now(UTC), names=Names(ask, lambda _: None)))
+    assert {each.id for each in checkup.findings} == {"dane_mismatch"}
+    assert [each.why for each in checkup.unseen] == ["the DNS does not answer for lame.test"]
+
+
+def test_a_tlsa_record_without_data_fits_nothing(tmp_path: Path, pki: Pki) -> None:
+    found = examined(Row("short", dns={TLSA: ("3 1 1",)}), tmp_path, pki).findings
+    assert {each.id for each in found} == {"dane_mismatch"}
+
+
+def test_a_table_that_is_not_asked_is_said(tmp_path: Path, pki: Pki) -> None:
+    row = Row("proxied", {"tls_server_sni_maps": "proxy:lmdb:{root}/etc/postfix/nope"})
+    checkup = examined(row, tmp_path, pki)
+    assert not checkup.findings
+    assert f"table proxy:lmdb:{tmp_path}/etc/postfix/nope" in {each.what for each in checkup.unseen}
 
 
 def test_the_certificates_of_a_host_name_in_dovecot_are_looked_at(tmp_path: Path, pki: Pki) -> None:

@@ -295,6 +295,17 @@ def test_a_plain_user_is_told_what_only_root_can_see(pki: Pki) -> None:
     assert all(row["command"] for row in page["unseen"])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_directory_that_a_plain_user_may_not_enter_is_said(pki: Pki) -> None:
+    with as_nobody() as root:
+        arguments = config_of(Row("closed"), root, pki)
+        (root / "etc/postfix").chmod(0o700)
+        status, said = child(["doctor", *arguments], 65534)
+    assert status == 2
+    assert "this user may not look there" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.skipif(why_no_dovecot() is not None, reason=str(why_no_dovecot()))
 @pytest.mark.parametrize(("minimum", "fails"), [("TLSv1.2", False), ("TLSv9", True)])
 def test_a_running_dovecot_is_asked_for_a_handshake(

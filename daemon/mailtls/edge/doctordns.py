@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from mailtls.core.doctorsenders import LONGEST_POLICY, StsPolicy, TlsaRecord, parse_policy
+from mailtls.core.printable import printable
 
 PATIENCE_S = 3.0
 MOST_RECORDS = 50
@@ -37,7 +38,11 @@ class Names:
 
 
 class NotAskedError(Exception):
-    """The DNS was not asked, or did not answer; the text is a clause why."""
+    """The DNS was not asked, or did not answer; the text is a clause why. `alone`: other questions may be answered."""
+
+    def __init__(self, words: str, *, alone: bool = False) -> None:
+        super().__init__(words)
+        self.alone = alone
 
 
 def resolver() -> Names:
@@ -57,8 +62,11 @@ def resolver() -> Names:
             return tuple(record.to_text() for record in list(asker.resolve(name, kind))[:MOST_RECORDS])
         except (dns.NXDOMAIN, dns.NoAnswer):
             return ()
-        except dns.dns.exception.DNSException as error:
+        except dns.dns.exception.Timeout as error:
             raise NotAskedError(f"the DNS does not answer ({type(error).__name__})") from error
+        except dns.dns.exception.DNSException as error:  # its own servers fail, or it is no name at all
+            words = f"the DNS does not answer for {printable(name, 100)} ({type(error).__name__})"
+            raise NotAskedError(words, alone=True) from error
 
     return Names(ask, _fetch)
 
@@ -67,10 +75,10 @@ def tlsa_records(host: str, names: Names) -> tuple[TlsaRecord, ...]:
     """Give the TLSA records for port 25 of a host. Raises NotAskedError."""
     found = []
     for text in names.ask(f"_25._tcp.{host}", "TLSA"):
-        words = text.split(maxsplit=3)
+        words = text.split()
         with suppress(ValueError):
             usage, selector, matching = (int(word) for word in words[:3])
-            found.append(TlsaRecord(usage, selector, matching, bytes.fromhex(words[3].replace(" ", ""))))
+            found.append(TlsaRecord(usage, selector, matching, bytes.fromhex("".join(words[3:]))))
     return tuple(found)
 
 
@@ -98,6 +106,6 @@ def _fetch(domain: str) -> str | None:
         answer = connection.getresponse()
         return answer.read(LONGEST_POLICY).decode("ascii", "replace") if answer.status == 200 else None
     except (OSError, HTTPException, socket.gaierror, ValueError) as error:
-        raise NotAskedError(f"the policy of {domain} cannot be fetched ({type(error).__name__})") from error
+        raise NotAskedError(f"the policy of {domain} cannot be fetched ({type(error).__name__})", alone=True) from error
     finally:
         connection.close()

@@ -5,6 +5,7 @@ One instance that cannot be read is a finding, and the others are looked at all 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,6 +36,7 @@ from mailtls.core.printable import printable
 from mailtls.core.serviceconduct import MAPS
 from mailtls.edge.doctorfiles import FileReader, dh_bits, has_digest
 from mailtls.edge.doctorpostfix import Instance, ServiceReading, instance_directories, read_instance
+from mailtls.edge.doctortables import KEY as UNUSED_ADDRESS
 from mailtls.edge.doctortables import table_state
 from mailtls.edge.openssl import ciphers
 from mailtls.errors import PostfixError
@@ -63,7 +65,12 @@ KnownAs = Callable[[Instance], tuple[str, ...]]
 def look_at_postfix(first: Path, files: FileReader, now: datetime, known_as: KnownAs) -> PostfixRound:
     """Look at the Postfix of a directory, and at its other instances."""
     found = PostfixRound()
-    if not (first / "main.cf").exists():
+    try:
+        there = (first / "main.cf").exists()
+    except PermissionError:
+        found.unseen.append(Unseen(f"Postfix in {first}", "this user may not look there", "sudo mailtlsctl doctor"))
+        return found
+    if not there:
         found.unseen.append(Unseen("Postfix", f"there is no {first / 'main.cf'}", "mailtlsctl doctor --config-dir DIR"))
         return found
     try:
@@ -194,4 +201,9 @@ def _table_findings(service: SmtpdService, directory: Path, found: PostfixRound)
             if state.answer is Answer.UNREADABLE:
                 what = f"table {printable(spelled, 200)}"
                 found.unseen.append(Unseen(what, "this user may not read it", "sudo mailtlsctl doctor"))
-            yield from table_findings(service, parameter, state)
+            findings = tuple(table_findings(service, parameter, state))
+            if state.answer is Answer.NOT_ASKED and not findings:
+                shown, why = printable(spelled, 200), "another program answers for it, or nobody in time"
+                command = f"postmap -q {UNUSED_ADDRESS} {shlex.quote(shown)}"
+                found.unseen.append(Unseen(f"table {shown}", why, command))
+            yield from findings

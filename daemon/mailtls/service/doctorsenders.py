@@ -1,6 +1,7 @@
 """The doctor's look at what senders are told: by which names they know this host, DANE, MTA-STS.
 
 The DNS is asked as long as it answers: after the first question that it leaves open no other is put, and that is told.
+A domain whose own servers fail is left out alone, and told as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from mailtls.core.doctorfinding import DoctorFinding
@@ -25,38 +27,40 @@ MOST_ADDRESSES = 16
 
 @dataclass(slots=True)
 class Senders:
-    """Asks the DNS on behalf of senders. `silence`: why it was not asked to the end."""
+    """Asks the DNS on behalf of senders. `silence`: why it was not asked to the end; `over`: it is asked no more."""
 
     names: Names | None = None
     silence: str = ""
+    over: bool = False
 
     def known_as(self, instance: Instance) -> tuple[str, ...]:
         """Name the MX records that lead here: those of its domains that are its own name or its own address."""
         host = ascii_name(instance.basics.get("myhostname", ""))
-        return tuple(dict.fromkeys(self._asked(partial(_leading_here, host, domains_of(instance)))))
+        asked = (self._asked(partial(_leading_here, host, domain)) for domain in domains_of(instance))
+        return tuple(dict.fromkeys(chain.from_iterable(asked)))
 
     def findings(self, shown: Mapping[str, tuple[Identity, ...]], domains: tuple[str, ...]) -> Iterator[DoctorFinding]:
         """Hold records and policies against what is shown, by myhostname."""
         for host, identities in shown.items():
             name = ascii_name(host)
             yield from dane_findings(host, self._asked(partial(tlsa_records, name)), identities)
-            yield from sts_findings(host, self._asked(partial(policies, name, domains)), identities)
+            for domain in domains:
+                yield from sts_findings(host, self._asked(partial(policies, name, (domain,))), identities)
 
     def _asked(self, question: Callable[[Names], tuple[T, ...]]) -> tuple[T, ...]:
-        if self.silence:
+        if self.over:
             return ()
         try:
             self.names = self.names or resolver()
             return question(self.names)
         except NotAskedError as error:
-            self.silence = str(error)
+            self.silence, self.over = self.silence or str(error), not error.alone
             return ()
 
 
-def _leading_here(host: str, domains: tuple[str, ...], names: Names) -> tuple[str, ...]:
+def _leading_here(host: str, domain: str, names: Names) -> tuple[str, ...]:
     return tuple(
         exchanger
-        for domain in domains
         for exchanger in exchangers(domain, names)
         if exchanger == host or any(_is_own(each) for each in _addresses(exchanger, names))
     )
