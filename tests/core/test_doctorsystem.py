@@ -31,6 +31,14 @@ def test_only_peers_that_fail_over_tls_are_wrongly_banned() -> None:
     assert row.command == "fail2ban-client set postfix unbanip 192.0.2.7"
 
 
+def test_a_peer_that_several_jails_have_banned_is_taken_out_of_each() -> None:
+    bans = (Ban("192.0.2.7", "postfix", None), Ban("192.0.2.7", "recidive", None), Ban("192.0.2.8", "recidive", None))
+    (row,) = ban_findings(bans, {"192.0.2.7", "192.0.2.8"})
+    assert row.command == (
+        "fail2ban-client set postfix unbanip 192.0.2.7; fail2ban-client set recidive unbanip 192.0.2.7 192.0.2.8"
+    )
+
+
 def test_limits_bind_only_those_who_follow_them() -> None:
     text = "[system_default_sect]\nMinProtocol = TLSv1.2\n"
     assert not list(openssl_findings("openssl.cnf", text, followers=()))

@@ -98,8 +98,10 @@ def ban_findings(bans: Iterable[Ban], failing: Collection[str]) -> Iterator[Doct
         evidence = tuple(
             f"{ban.jail}: {ban.ip}" + (f" until {ban.until:%Y-%m-%d %H:%M}" if ban.until else "") for ban in hit
         )
-        first = hit[0]
-        command = f"fail2ban-client set {printable(first.jail, 60)} unbanip {' '.join(ban.ip for ban in hit[:10])}"
+        jails = {ban.jail: [each.ip for each in hit if each.jail == ban.jail][:10] for ban in hit}
+        command = "; ".join(
+            f"fail2ban-client set {printable(jail, 60)} unbanip {' '.join(banned)}" for jail, banned in jails.items()
+        )
         yield DoctorFinding("fail2ban_banned", ("fail2ban",), said, "", command, evidence[:EVIDENCE_LINES])
 
 

@@ -106,10 +106,20 @@ def bans(root: Path, now: datetime) -> tuple[Ban, ...]:
     found = []
     with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as memory:
         for ip, jail, since, length in islice(memory.execute("select ip, jail, timeofban, bantime from bips"), MOST):
-            until = None if length < 0 else datetime.fromtimestamp(since, UTC) + timedelta(seconds=length)
+            until = _end_of_ban(since, length)
             if until is None or until > now:
                 found.append(Ban(str(ip), str(jail), until))
     return tuple(found)
+
+
+def _end_of_ban(since: object, length: object) -> datetime | None:
+    """Say when a ban ends; None: never, as far as a calendar goes (bantime.increment makes it longer each time)."""
+    if not isinstance(since, int) or not isinstance(length, int) or length < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(since, UTC) + timedelta(seconds=length)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 # --- changes -----------------------------------------------------------------------------------------------------
@@ -117,12 +127,24 @@ def bans(root: Path, now: datetime) -> tuple[Ban, ...]:
 
 def package_changes(root: Path) -> Iterator[Change]:
     """Give when packages of mail and TLS were installed or upgraded, by dpkg's own log; its times are local."""
-    for line in (read_text(root / PACKAGES) or "").splitlines():
+    for line in _latest(root / PACKAGES).splitlines():
         words = line.split()
         if len(words) >= 4 and words[2] in ("upgrade", "install") and words[3].startswith(_OF_MAIL):
             with suppress(ValueError):
                 at = datetime.fromisoformat(f"{words[0]} {words[1]}").astimezone()
                 yield Change(at, f"{words[3].partition(':')[0]} was {words[2]}d".replace("installd", "installed"))
+
+
+def _latest(path: Path) -> str:
+    """Read the end of a log: what is near a failure of today stands there. Raises PermissionError."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LARGEST))
+            return file.read(LARGEST).decode("utf-8", "replace")
+    except PermissionError:
+        raise
+    except OSError:
+        return ""
 
 
 def file_changes(paths: Iterable[str]) -> Iterator[Change]:
