@@ -17,11 +17,12 @@ from mailtls.errors import RefusedError
 from mailtls.service import applyreload
 from mailtls.service.applyderive import Derived, derive, drift
 from mailtls.service.applyedit import edit
+from mailtls.service.applyhooks import HookWishes
 from mailtls.service.applyrecover import recover
 from mailtls.service.applyreload import PutBackError, reload
 from mailtls.service.applysetup import SetupRoom, setup, unsetup
 
-from .applying import age, mail_flowing
+from .applying import age, mail_flowing, room_of
 from .certificates import KeyType
 from .configuration import ADDRESS
 from .instance import PrivatePostfix
@@ -170,6 +171,21 @@ def test_an_edit_of_main_cf_in_place_makes_the_view_drift(house: House) -> None:
     assert clause == f"{house.room.view} is not so any more: strict; run mailtlsctl setup"
     assert house.reload() == ("What mailtls knows of the port-25 service was brought up to date.",)
     assert drift(house.room) == ()
+
+
+def test_what_setup_copied_from_main_cf_is_drift_once_main_cf_says_something_else() -> None:
+    """Else a milter that the site adds there would never be asked at port 25, and nobody would say so."""
+    with PrivatePostfix() as postfix:
+        (postfix.directory / "queue/mailtls").mkdir()
+        asking = HookWishes(policy=True, socket=postfix.directory / "queue/mailtls/policy")
+        house = House(postfix, replace(room_of(postfix), hooks=asking))
+        setup(house.room)
+        assert drift(house.room) == ()
+        house.in_place(house.main, "notify_classes =", "smtpd_data_restrictions = permit\nnotify_classes =")
+        (said,) = drift(house.room)
+        assert "smtpd_data_restrictions" in said and "mailtlsctl setup" in said
+        setup(house.room)
+        assert drift(house.room) == ()
 
 
 def test_a_broken_edit_in_place_is_put_aside_and_the_doors_stay(house: House) -> None:

@@ -117,7 +117,19 @@ def drift(room: SetupRoom) -> tuple[str, ...]:
         for key, _ in record.doors
         for clause in (differences(master, key, wanted[key]) if key in wanted else ("it is not needed any more",))
     )
-    return (*struck, *drifted, *_stale(room, change, view))
+    return (*struck, *drifted, *_outdated(room, change, record), *_stale(room, change, view))
+
+
+def _outdated(room: SetupRoom, change: Change, record: Record) -> tuple[str, ...]:
+    """Say which options of ours copy a value that main.cf has changed since: on port 25 the former one still holds."""
+    planned = next(each.new for each in change.order.changes if each.path == room.record)
+    renewed = Record.model_validate_json(planned or b"")
+    meant = {(service, parameter): words for service, parameter, words, _ in (*renewed.insertions, *renewed.hooks)}
+    return tuple(
+        f"{parameter} of {service} in master.cf holds what main.cf said once; run mailtlsctl setup"
+        for service, parameter, words, whole in (*record.insertions, *record.hooks)
+        if whole and meant.get((service, parameter), words) != words
+    )
 
 
 def _stale(room: SetupRoom, change: Change, view: PostfixSettings | None) -> tuple[str, ...]:
