@@ -7,9 +7,9 @@ they are the ones that `postfix check` does not try (facts 2.7).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mailtls.core.doctorfinding import EDIT_MAIN, EDIT_MASTER, DoctorFinding
+from mailtls.core.doctorfinding import EDIT_MAIN, EDIT_MASTER, EVIDENCE_LINES, DoctorFinding
 from mailtls.core.mastercf import Service
 from mailtls.core.printable import printable
 
@@ -24,7 +24,7 @@ _MORE_WORDS = frozenset({"smtpd_forbid_bare_newline"})
 _WARNING = re.compile(r"warning: (?P<file>[^:]+): unused parameter: (?P<name>[^=\s]+)=")
 _TWICE = re.compile(r"warning: (?P<file>[^:]+), line (?P<line>\d+): overriding earlier entry: (?P<name>[^=\s]+)=")
 _FOR_TLS = re.compile(r"(?:smtpd?|tls|lmtp|postscreen)_")
-_SERVICE_TWICE = re.compile(r'duplicate master\.cf entry for service "(?P<name>[^"]+)"')
+NAMED = 6
 
 
 def value_findings(
@@ -42,16 +42,28 @@ def value_findings(
 
 
 def warning_findings(warnings: Iterable[str]) -> Iterator[DoctorFinding]:
-    """Read what postconf warns of: parameters that it does not know, and those that stand twice."""
+    """Read what postconf warns of, a finding a file: parameters that it does not know, and those that stand twice."""
+    unknown: dict[str, dict[str, str]] = {}
+    twice: dict[str, dict[str, str]] = {}
     for warning in warnings:
         shown = printable(warning, 300)
         if (found := _WARNING.search(warning)) and _FOR_TLS.match(found["name"]):
-            command = EDIT_MASTER if found["file"].endswith("master.cf") else EDIT_MAIN
-            said = f"Postfix knows no parameter {printable(found['name'], 100)}."
-            yield DoctorFinding("parameter_unknown", (found["file"],), said, "", command, (shown,))
+            unknown.setdefault(found["file"], {})[printable(found["name"], 100)] = shown
         elif found := _TWICE.search(warning):
-            said = f"{printable(found['name'], 100)} stands twice; line {found['line']} counts."
-            yield DoctorFinding("parameter_twice", (found["file"],), said, "", EDIT_MAIN, (shown,))
+            name = f"{printable(found['name'], 100)} stands twice; line {found['line']} counts"
+            twice.setdefault(found["file"], {})[name] = shown
+    for file, told in unknown.items():
+        command = EDIT_MASTER if file.endswith("master.cf") else EDIT_MAIN
+        said = f"Postfix knows no parameter {_first(told, ', ')}."
+        yield DoctorFinding("parameter_unknown", (file,), said, "", command, tuple(told.values())[:EVIDENCE_LINES])
+    for file, told in twice.items():
+        evidence = tuple(told.values())[:EVIDENCE_LINES]
+        yield DoctorFinding("parameter_twice", (file,), f"{_first(told, '; ')}.", "", EDIT_MAIN, evidence)
+
+
+def _first(words: Collection[str], between: str) -> str:
+    more = f" and {len(words) - NAMED:,} more" if len(words) > NAMED else ""
+    return between.join(list(words)[:NAMED]) + more
 
 
 def entry_findings(services: Iterable[Service], programs: Mapping[str, bool], place: str) -> Iterator[DoctorFinding]:
