@@ -99,10 +99,12 @@ def failing_ports(facts: DovecotFacts) -> tuple[tuple[int, str], ...]:
 
 
 def _port(facts: DovecotFacts, listener: str, usual: int) -> int:
-    for each in facts.settings:
-        if each.block.endswith(f"inet_listener {listener}") and each.name == "port" and each.value.isdigit():
-            return int(each.value)
-    return usual
+    """Say at which port a listener begins with TLS; 0: nowhere, or a proxy has to speak first there."""
+    inside = {each.name: each.value for each in facts.settings if each.block.endswith(f"inet_listener {listener}")}
+    if inside.get("haproxy") == "yes" or inside.get("ssl") == "no":
+        return 0
+    port = inside.get("port", "")
+    return int(port) if port.isdigit() else usual
 
 
 def _handshake(port: int) -> str | None:
