@@ -29,7 +29,7 @@ REPLIES = {
         "CAPABILITY": "* CAPABILITY IMAP4rev1 STARTTLS\r\n{tag} OK done", "STARTTLS": "{tag} OK go",
         "NOOP": "{tag} OK noop", "LOGOUT": "* BYE\r\n{tag} OK bye",
     },
-    "pop3": {"STLS": "+OK go", "NOOP": "-ERR log in first", "QUIT": "+OK bye"},
+    "pop3": {"STLS": "+OK go", "NOOP": "+OK", "XNOOP": "-ERR what?", "QUIT": "+OK bye"},
 }  # fmt: skip
 
 
@@ -90,6 +90,13 @@ def test_a_command_behind_starttls_is_seen_to_be_obeyed_or_not(
     seen = shake(Server(protocol, context, keeps=keeps), protocol, Shake("", injects=True))
     assert seen.obeyed is keeps
     assert seen.version == "TLSv1.3"
+
+
+def test_a_command_that_is_read_inside_tls_and_not_liked_there_is_obeyed_too(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REPLIES["smtp"], "NOOP", "503 5.5.1 EHLO first")
+    assert shake(Server("smtp", context, keeps=True), "smtp", Shake("", injects=True)).obeyed is True
 
 
 @pytest.mark.parametrize("protocol", GREETINGS)

@@ -136,7 +136,8 @@ def _take_leave(wire: ServerWire, service: Service, *, injected: bool) -> bool |
             if not service.starttls:
                 smtp_reply(wire)
             wire.send(b"QUIT\r\n")
-            obeyed = smtp_reply(wire)[0].startswith("250")
+            # 221 answers QUIT; 50x that the other command was read, and is not liked there, as before EHLO.
+            obeyed = smtp_reply(wire)[0].startswith(("250", "50"))
     return obeyed if injected else None
 
 

@@ -175,7 +175,8 @@ def _pop3(wire: ServerWire, inject: bool) -> None:
     greeting = wire.line()
     if not greeting.startswith("+OK"):
         raise ServerTrouble(Why.SILENT, f"the greeting is '{greeting}'")
-    wire.send(b"STLS\r\nNOOP\r\n" if inject else b"STLS\r\n")
+    # Some servers take NOOP before anybody has logged in; what no server knows must be answered with -ERR (RFC 1939 3).
+    wire.send(b"STLS\r\nXNOOP\r\n" if inject else b"STLS\r\n")
     answer = wire.line()
     _must(answer.startswith("+OK"), "STLS", answer)
 
