@@ -257,6 +257,7 @@ def as_nobody() -> Iterator[Path]:
 
 def child(arguments: list[str], user: int) -> tuple[int, str]:
     """Run a command in a process of another user."""
+    run(arguments)  # now all is imported: that user may not be able to read this Python's files
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
