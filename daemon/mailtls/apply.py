@@ -62,7 +62,7 @@ def _run(asked: argparse.Namespace) -> int:
     which = Asked(asked.config, asked.config_dir, getattr(asked, "json", False))
     match asked.command:
         case "setup":
-            doors = DoorOptions(asked.doors, asked.self_signed, asked.now, asked.policy_service)
+            doors = DoorOptions(asked.doors, asked.self_signed, asked.now, asked.policy_service, asked.milter)
             return setup.setup(asked.service, which, doors, dry_run=asked.dry_run)
         case "unsetup":
             return setup.unsetup(which, dry_run=asked.dry_run, now=asked.now)
@@ -135,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["setup"].add_argument("--doors", metavar="LEVELS", help="of legacy-rsa,legacy,sslv3, or none")
     commands.choices["setup"].add_argument(
         "--policy-service", action=argparse.BooleanOptionalAction, help="let Postfix ask mailtlsd about messages"
+    )
+    commands.choices["setup"].add_argument(
+        "--milter", action=argparse.BooleanOptionalAction, help="let Postfix tell mailtls-milter of messages"
     )
     commands.choices["setup"].add_argument("--self-signed", action="store_true", help="make the doors' certificate")
     commands.choices["setup"].add_argument(

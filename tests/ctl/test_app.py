@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+import typer
 
 from ctl.program import PROGRAM, environment, mailtlsctl
 from mailtls.ctl.app import app
@@ -83,3 +84,19 @@ def test_the_manual_page_is_well_formed(page: Path) -> None:
 @pytest.mark.parametrize("status", ["0", "1", "2", "3", "4", "130", "141"])
 def test_the_manual_page_says_what_each_exit_status_means(status: str) -> None:
     assert f".It {status}\n" in MANUAL.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["setup", "unsetup", "edit", "reload"])
+def test_mailtls_apply_takes_the_options_of_the_commands_that_are_its_own(name: str) -> None:
+    """mailtls-apply(8) says that its commands are those of mailtlsctl."""
+    ours = set(long_options(name))
+    shown = subprocess.run([PROGRAM.with_name("mailtls-apply"), name, "--help"], capture_output=True, text=True, check=True)
+    before = subprocess.run([PROGRAM.with_name("mailtls-apply"), "--help"], capture_output=True, text=True, check=True)
+    assert ours
+    assert {each for each in ours if each not in shown.stdout + before.stdout} == set()
+
+
+def long_options(name: str) -> list[str]:
+    """Give every option of a command, as Typer knows them."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    return [each for option in command.params for each in (*option.opts, *option.secondary_opts) if each.startswith("--")]
