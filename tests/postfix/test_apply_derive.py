@@ -18,6 +18,7 @@ from mailtls.service import applyreload
 from mailtls.service.applyderive import Derived, derive, drift
 from mailtls.service.applyedit import edit
 from mailtls.service.applyhooks import HookWishes
+from mailtls.service.applyplan import FileChange
 from mailtls.service.applyrecover import recover
 from mailtls.service.applyreload import PutBackError, reload
 from mailtls.service.applysetup import SetupRoom, setup, unsetup
@@ -25,6 +26,7 @@ from mailtls.service.applysetup import SetupRoom, setup, unsetup
 from .applying import age, mail_flowing, room_of
 from .certificates import KeyType
 from .configuration import ADDRESS
+from .conversation import Conversation, Server
 from .instance import PrivatePostfix
 from .test_apply_doors import door_of, postfix_reload, room_with_doors, view_of
 
@@ -209,6 +211,41 @@ def test_where_a_port_is_not_right_after_the_reload_the_derived_doors_go_back_to
             house.reload()
     assert (house.room.view.read_bytes(), house.room.record.read_bytes(), house.master.read_bytes()) == before
     assert house.reload() == ()
+
+
+def test_where_only_the_doors_changed_postfix_takes_what_was_put_back_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody edited in place is put back with a reload; here nobody did, as when a certificate came."""
+    house.reload()
+    before = house.master.read_bytes()
+
+    def derived(contents: Mapping[str, bytes]) -> Derived:
+        new = contents["master.cf"].replace(b"postfix/mailtls-legacy\n", b"postfix/mailtls-later\n")
+        assert new != before
+        return Derived((FileChange(house.master, before, new),))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(applyreload, "verify", lambda *_: ("it is not as it should be",))
+        with pytest.raises(RefusedError, match="it is not as it should be"):
+            reload(house.room.site, NOW, keep=False, derive=derived)
+    assert house.master.read_bytes() == before
+    (port,) = (door.port for door in view_of(house.postfix).doors if door.level is Level.LEGACY)
+    with Conversation("127.7.6.5", Server(house.postfix.address, port)) as conversation:
+        conversation.greet()
+        conversation.quit()
+    house.postfix.wait_for(r" postfix/mailtls-legacy/smtpd\[\d+\]: disconnect from \S+\[127\.7\.6\.5\]")
+
+
+def test_what_somebody_edited_of_a_door_is_not_lost_without_a_word(house: House) -> None:
+    named = "syslog_name=postfix/mailtls-legacy\n"
+    house.in_place(house.master, named, f"{named}  -o smtpd_timeout=77s\n")
+    assert house.reload() == ()
+    assert "smtpd_timeout=77s" in house.master.read_text(), "drift, which nobody puts right"
+    notes = house.edit("master.cf", house.entry, f"{house.entry}\n  -o {LATER}")
+    assert "smtpd_timeout=77s" not in house.master.read_text()
+    assert len([note for note in notes if "was edited since mailtls put it there" in note]) == 1
+    assert len(again(notes)) == 1
 
 
 def test_a_reload_that_is_killed_when_the_doors_are_derived_is_healed(house: House) -> None:

@@ -85,7 +85,7 @@ def _of(room: SetupRoom, record: Record, change: Change, master: bytes) -> Deriv
         if moved
         else "What mailtls knows of the port-25 service was brought up to date."
     )
-    return Derived(tuple(each for each in changes if each.old != each.new), (said,))
+    return Derived(tuple(each for each in changes if each.old != each.new), (*change.undone, said))
 
 
 def _were(names: list[str]) -> str:

@@ -89,7 +89,7 @@ def _reloaded(
     if master is None:
         return Done(("Postfix does not run, so nothing was reloaded; the files can be read.",))
     words = MailWords(logs_of(site, staged))
-    with _in_place(site, place, derived):
+    with _in_place(site, place, derived, master if good in ({}, found) else None):
         latest = begin_reload(place, site.configuration, contents)
         why = postfixcommand.reload(site.configuration, master)
         problems = (why,) if why else verify(Order("reload", ()), Plan(present, staged, master, before=before))
@@ -108,8 +108,11 @@ def _whole(site: Site, found: dict[str, bytes], derived: Derived) -> dict[str, b
 
 
 @contextmanager
-def _in_place(site: Site, place: Workplace, derived: Derived) -> Iterator[None]:
-    """Have what was derived in place, from now on, or as it was where anything goes wrong; a crash is healed."""
+def _in_place(site: Site, place: Workplace, derived: Derived, taught: Master | None) -> Iterator[None]:
+    """Have what was derived in place, from now on, or as it was where anything goes wrong; a crash is healed.
+
+    `taught`: the master that may have read what was derived, where nothing else will tell it that this was taken back.
+    """
     if not derived.changes:
         yield
         return
@@ -120,7 +123,7 @@ def _in_place(site: Site, place: Workplace, derived: Derived) -> Iterator[None]:
             swap(each.path, each.new, digest(each.old))
         yield
     except MailtlsError as error:
-        raise RefusedError("; ".join((str(error), *restore(intent)))) from error
+        raise RefusedError("; ".join((str(error), *restore(intent))) + _taken(site, taught)) from error
     place.mark(intent.model_copy(update={"step": Step.VERIFIED}))
 
 

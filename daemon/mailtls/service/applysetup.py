@@ -68,11 +68,15 @@ class SetupRoom:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What setup or unsetup would do: an order, the notes beside it, and what postconf may show differently."""
+    """What setup or unsetup would do: an order, the notes beside it, and what postconf may show differently.
+
+    `undone`: those of the notes that say what of others' edits of our words is lost.
+    """
 
     order: Order
     notes: tuple[str, ...] = ()
     doors: Doors | None = None
+    undone: tuple[str, ...] = ()
 
     @property
     def entries(self) -> frozenset[str]:
@@ -185,7 +189,7 @@ def plan_setup(room: SetupRoom) -> Change:
         FileChange(room.record, content_of(room.record), _record_bytes(room, written, asking, placed, wishes)),
         FileChange(path, old, text.encode("utf-8", "surrogateescape")),
     ), meant, _moved(before, placed) | _edited(present, doors.made))  # fmt: skip
-    return Change(order, (*base.notes, *doors.notes), doors)
+    return Change(order, (*base.notes, *doors.notes), doors, base.notes)
 
 
 def _wishes(room: SetupRoom, record: Record | None) -> DoorWishes:
