@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,23 @@ def test_what_did_not_change_is_neither_swapped_nor_written_again(tmp_path: Path
     before = maker.current
     maker.refresh()
     assert maker.current is before
+
+
+def test_where_something_changes_all_the_time_mailtlsd_does_not_only_make_snapshots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshotmaker, "PAUSE", 0.0)
+    made: list[float] = []
+
+    def make() -> Snapshot:
+        made.append(time.monotonic())
+        time.sleep(0.01)  # as with many addresses
+        maker.touch()
+        return Snapshot(guard=Guard(sessions=len(made)))
+
+    maker = SnapshotMaker(make, None, {})
+    running(maker, lambda: len(made) == 4)
+    assert made[-1] - made[0] >= 3 * 10 * 0.01, "ten times as long as making them took"
 
 
 def test_without_the_milters_directory_nothing_is_written(tmp_path: Path) -> None:

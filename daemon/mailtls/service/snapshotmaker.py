@@ -23,6 +23,12 @@ from mailtls.errors import StoreError
 LOG = logging.getLogger("mailtls.snapshots")
 EVERY = 60.0  # seconds
 PAUSE = 0.05  # seconds from a change to the snapshot; more changes come along
+REST = 20
+"""Times as long as it took to make one, from its beginning until the next is begun.
+
+With 50,000 addresses proven one takes 0.2 s, in which nobody is answered, and on such a site something is proven all
+the time.
+"""
 FAULT = "verdicts"
 
 
@@ -50,12 +56,15 @@ class SnapshotMaker:
 
     async def run(self) -> None:
         """Make it whenever something changes, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             self.refresh()
+            rested = began + REST * (loop.time() - began)
             await self._write()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), EVERY)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(max(PAUSE, rested - loop.time()))
 
     async def _write(self) -> None:
         """Hand it to the milter; in a thread, since it may have megabytes."""
