@@ -28,6 +28,7 @@ DOORWAYS = (
     Doorway(level=Level.LEGACY, port=10225),
     Doorway(level=Level.LEGACY_RSA, port=10125, addresses=("192.0.2.1", "2001:db8::1")),
     Doorway(level=Level.LEGACY_RSA, port=10126, addresses=("192.0.2.2",)),
+    Doorway(level=Level.SSLV3, port=10325),
 )
 WAIVED = [
     Waived(network, level, NOW + timedelta(hours=hours))
@@ -36,6 +37,7 @@ WAIVED = [
         ("198.51.100.0/25", Level.LEGACY, 5), ("198.51.100.128/25", Level.LEGACY, 5),
         ("198.51.100.16/28", Level.LEGACY_RSA, 3), ("198.51.100.3/32", Level.LEGACY_RSA, 3),
         ("2001:db8:1::/48", Level.LEGACY, 5), ("2001:db8:1:1::/64", Level.LEGACY_RSA, 5),
+        ("192.0.2.9", Level.SSLV3, 2),
     )
 ]  # fmt: skip
 SETS = door_sets(WAIVED, (), DOOR_LEVELS)
@@ -58,7 +60,7 @@ def test_what_is_defined_is_what_is_listed_and_a_second_time_changes_nothing(spa
         shapes.add(listing.shape)
         assert {name: set(of) for name, of in listing.left.items()} == {name: set(of) for name, of in SETS.items()}
         assert not difference(listing.ends(NOW), SETS, NOW)
-        assert listing.ports == {10225, 10125, 10126}
+        assert listing.ports == {10225, 10125, 10126, 10325}
     assert len(shapes) == 1
 
 
