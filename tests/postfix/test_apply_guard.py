@@ -196,6 +196,18 @@ def test_an_edit_in_place_is_examined_and_nothing_is_touched(house: Guarded) -> 
     assert survey(house.site, clock, lambda _: ("the door legacy lacks a milter",)).drift != ()
 
 
+@pytest.mark.parametrize("name", ["main.cf", "master.cf"])
+def test_a_file_that_is_gone_is_told(house: Guarded, name: str) -> None:
+    path = house.postfix.configuration / name
+    good = path.read_bytes()
+    path.unlink()
+    found = survey(house.site, clock)
+    path.write_bytes(good)
+    age(path)
+    assert found.result == "unreadable"
+    assert f"{path}: No such file or directory" in found.faults[0]
+
+
 def test_an_edit_that_nobody_saw_is_found_when_somebody_asks_for_news(house: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path unit is blind while an examination runs: here an edit comes right after the last look of one."""
     path = house.postfix.configuration / "main.cf"
