@@ -99,7 +99,8 @@ def test_where_something_changes_all_the_time_mailtlsd_does_not_only_make_snapsh
     def make() -> Snapshot:
         made.append(time.monotonic())
         time.sleep(0.01)  # as with many addresses
-        maker.touch()
+        if len(made) < 6:
+            maker.touch()
         return Snapshot(guard=Guard(sessions=len(made)))
 
     maker = SnapshotMaker(make, None, {})
