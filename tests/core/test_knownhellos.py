@@ -232,6 +232,17 @@ def test_there_is_room_for_so_many_and_the_quietest_leave() -> None:
     assert hellos.of("192.0.2.10") is not None
 
 
+def test_what_they_offer_together_is_bounded_and_a_hello_that_nobody_s_library_sends_is_not_kept() -> None:
+    hellos = KnownHellos(numbers=100)
+    for number in range(20):
+        hellos.hear(failed(0, ip=f"192.0.2.{number}"), heard(hello(*range(1, 31))))
+        hellos.hear(failed(0, ip=f"192.0.2.{number}"), heard(hello(*range(1, 31), RSA_CBC)))
+    assert [number for number in range(20) if hellos.of(f"192.0.2.{number}") is not None] == [18, 19]
+    hellos.hear(failed(0, ip="192.0.2.99"), heard(hello(*range(0x1000, 0x1400))))
+    assert hellos.of("192.0.2.99") is None
+    assert hellos.of("192.0.2.19") is not None
+
+
 def test_a_session_of_the_future_has_its_hello_all_the_same() -> None:
     decider = decider_of()
     session = failed(600, UNSHARED)

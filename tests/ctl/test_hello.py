@@ -9,6 +9,7 @@ import pytest
 from tests.core.captures import ACK, FIN, SYN, ip, linked, pcap, tcp
 from tests.core.hellotexts import MODERN, extension, message, record, sized, sslv2
 
+from mailtls.ctl import hello
 from mailtls.ctl.hellojson import Hellos
 
 from .program import mailtlsctl
@@ -145,3 +146,14 @@ def test_a_broken_capture_may_claim_any_time(config: Path, tmp_path: Path) -> No
     data[24:28] = b"\xff" * 4
     place.write_bytes(data)
     assert mailtlsctl("hello", "--config", config, place).returncode == 0
+
+
+def test_what_all_offer_together_is_bounded_and_what_had_no_room_is_counted(
+    config: Path, capture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hello, "NUMBERS", 15)
+    assert hello.hello(str(capture), ports=(), as_json=True, config=str(config)) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(row["count"] for row in found["hellos"]) + found["left_out"] == 6
+    assert found["left_out"]
+    assert found["hellos"]

@@ -70,6 +70,11 @@ class ClientHello:
         return max(known) if known else min(self.version, 0x0303)
 
     @property
+    def size(self) -> int:
+        """Count the numbers that it holds: what it costs to keep it. Real ones have a hundred, strangers' thousands."""
+        return sum(len(value) for name in self.__slots__ if isinstance(value := getattr(self, name), tuple))
+
+    @property
     def extended_master_secret(self) -> bool:
         """Tell whether it offers RFC 7627."""
         return EXTENDED_MASTER_SECRET in self.extensions

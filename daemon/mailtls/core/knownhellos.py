@@ -6,7 +6,8 @@ would have chosen. So whoever forges a hello in a peer's name gains nothing that
 
 Without a hello, or without knowing the doors, the level follows from the reason number (`offer`), as ever.
 
-SECURITY: bounded by `ROOM` peers, the quietest leaving first; the store has the others.
+SECURITY: bounded by `ROOM` peers and `NUMBERS` of what they offer, the quietest leaving first; the store has the
+others. A hello of more than `LONGEST` numbers, which nobody's library sends, is not kept: it would drive out others'.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from mailtls.core.session import Session
 from mailtls.core.tlsversion import name_of as version_name
 
 ROOM = 20_000
+NUMBERS = 2_000_000  # of all hellos together; 80 MB
+LONGEST = 1000  # numbers of one hello
 OFTEN = 3600.0  # seconds after which an offer that stays the same is news again
 RSA_BESIDE = "an RSA certificate beside the ECDSA one would let it in, and weakens nothing"
 
@@ -39,8 +42,9 @@ _BY_OFFER = frozenset({Cause.PEER_TOO_OLD, Cause.NO_SHARED_CIPHER, Cause.NO_SHAR
 class KnownHellos:
     """The latest hello of each peer. Empty, it says what `offer.need_of_peer` says."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room = room
+    def __init__(self, room: int = ROOM, numbers: int = NUMBERS) -> None:
+        self._room, self._numbers = room, numbers
+        self._kept = 0
         self._heard: OrderedDict[str, HeardHello] = OrderedDict()
         self._doors: Doors | None = None
         self._view: PostfixSettings | None = None
@@ -79,10 +83,14 @@ class KnownHellos:
         return PeerHello(**fields, at=at, alert=heard.alert, doors_known=self._doors is not None)
 
     def _put(self, ip: str, heard: HeardHello) -> None:
+        if heard.hello.size > LONGEST:
+            return
+        before = self._heard.pop(ip, None)
+        self._kept += heard.hello.size - (before.hello.size if before is not None else 0)
         self._heard[ip] = heard
-        self._heard.move_to_end(ip)
-        while len(self._heard) > self._room:
-            self._heard.popitem(last=False)
+        while len(self._heard) > self._room or self._kept > self._numbers:
+            _, gone = self._heard.popitem(last=False)
+            self._kept -= gone.hello.size
 
     def _agrees(self, session: Session, heard: HeardHello) -> bool:
         server = self._doors.get(Way(session.door.value)) if self._doors is not None else None

@@ -22,6 +22,7 @@ from mailtls.ctl.screen import ADDRESS, BAD, Screen, plural, span
 from mailtls.edge.capturefile import CaptureFile
 
 MOST = 50_000  # different hellos that are told
+NUMBERS = 3_000_000  # that they offer together; a broken one may have 30,000
 _FINE = 20  # of those that the strict door takes, so many are told in text; --json has all
 
 
@@ -55,12 +56,14 @@ def hello(file: str, *, ports: Collection[int], as_json: bool, config: str | Non
 def _gather(capture: CaptureFile) -> tuple[dict[tuple[str, str], _Seen], int]:
     """Count the hellos by peer and JA4; also give how many there was no room for."""
     seen: dict[tuple[str, str], _Seen] = {}
-    left_out = 0
+    left_out = held = 0
     for one in capture.hellos():
         key = (one.peer, fingerprint(one.hello))
-        if key not in seen and len(seen) >= MOST:
-            left_out += 1
-            continue
+        if key not in seen:
+            if len(seen) >= MOST or held + one.hello.size > NUMBERS:
+                left_out += 1
+                continue
+            held += one.hello.size
         row = seen.setdefault(key, _Seen(one, first=one.at))
         row.count += 1
         row.last = one.at
