@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from core.screenplay import IP
+from core.test_decider_doors import ECDSA_ONLY
+from core.test_knownhellos import FALLBACK, HOPELESS, RC4, RSA_CBC, RSA_ONLY, known
+from core.test_knownhellos import hello as offering
 from core.test_offer import BOTH, HARD, HARD_ECDSA, HARDER, LEGACY_DOOR, STOCK
 from ctl.parties import a_peer
 from mailtls.core.cause import Cause
+from mailtls.core.clienthello import ClientHello
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
 from mailtls.ctl.narrowest import choose, without_use
@@ -70,6 +75,36 @@ def test_it_is_the_narrowest_whose_door_has_what_the_strict_one_has_not(
     choice = choose([a_peer(**changes)] if changes is not None else [], view)
     assert choice.level is level
     assert why in choice.why
+
+
+OFFERED: list[tuple[ClientHello, dict[str, Any], Level | None, str]] = [
+    (RSA_ONLY, UNSHARED, Level.LEGACY_RSA, "these take it: legacy-rsa, legacy"),
+    (offering(RSA_CBC), UNSHARED, Level.LEGACY, "these take it: legacy, sslv3."),
+    (offering(RC4), UNSHARED, Level.SSLV3, "these take it: sslv3."),
+    (HOPELESS, {}, Level.SSLV3, "by its ClientHello"),
+    (offering(0x0001), UNSHARED, None, "only cleartext lets it in: by its ClientHello"),
+    (offering(RSA_CBC, FALLBACK, version=0x0301), {}, None, "it came back with less than it can"),
+    (RSA_ONLY, {}, Level.LEGACY, "reason 0x102"),
+]
+
+
+@pytest.mark.parametrize(("offer", "changes", "level", "why"), OFFERED)
+def test_what_the_peer_offered_counts_before_the_reason_where_both_agree(
+    offer: ClientHello, changes: dict[str, Any], level: Level | None, why: str
+) -> None:
+    told = known(offer).told(IP)
+    choice = choose([a_peer(IP, **changes)], ECDSA_ONLY, {IP: told})
+    assert choice.level is level
+    assert why in choice.why
+    assert "name a deeper one" not in choice.why
+
+
+def test_a_hello_that_is_not_whole_or_of_doors_that_nobody_looked_at_chooses_nothing() -> None:
+    told = known(offering(RC4)).told(IP)
+    assert told is not None
+    for doubtful in (told.model_copy(update={"truncated": True}), told.model_copy(update={"doors_known": False}), None):
+        choice = choose([a_peer(IP, **UNSHARED)], ECDSA_ONLY, {IP: doubtful})
+        assert "reason 0x0C1" in choice.why
 
 
 WITHOUT_USE = [

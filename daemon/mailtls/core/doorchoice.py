@@ -50,7 +50,7 @@ class Way(StrEnum):
 
 
 _LEVELS = {Way.LEGACY_RSA: Level.LEGACY_RSA, Way.LEGACY: Level.LEGACY, Way.SSLV3: Level.SSLV3}
-_FALLBACK = 0x175
+FALLBACK_REASON = 0x175
 
 _RSA = ServerKey(SigningKey.RSA)
 # What Debian 12 and 13 build no more into their OpenSSL, what nobody may have, and what needs keys that nobody has.
@@ -102,7 +102,7 @@ class Choice:
     @property
     def came_back_with_less(self) -> bool:
         """Tell whether the strict door refuses the hello, and any door because the peer says that it can do better."""
-        return _refused(self.tried[Way.STRICT]) and _FALLBACK in map(_reason, self.tried.values())
+        return _refused(self.tried[Way.STRICT]) and FALLBACK_REASON in map(_reason, self.tried.values())
 
 
 def _refused(answer: Prediction) -> bool:

@@ -141,7 +141,10 @@ def _chosen(whom: Whom, places: Places) -> Choice:
         output.complain(f"{error}; what it knows of {whom.spelled} was not considered")
         vain = in_vain(Level.LEGACY, places.config.postfix)
         return Choice(Level.LEGACY, why) if vain is None else Choice(None, vain, known=False)
-    return choose((known.peer for known in answer.explained or ()), places.config.postfix)
+    found = answer.explained or ()
+    return choose(
+        (known.peer for known in found), places.config.postfix, {known.peer.ip: known.hello for known in found}
+    )
 
 
 def _cause(whom: Whom, places: Places) -> Cause | None:

@@ -2,19 +2,24 @@
 
 Pure. `legacy` where nothing is known of the peer; never `cleartext`, which has to be asked for by name; None where the
 evidence says that no other level would let the peer in (core/level.py has the table), or that its door would give it
-nothing here (core/offer.py). Of the levels that help, one whose door is made comes before one whose door is not.
+nothing here (core/offer.py). Of the levels that help, one whose door is made comes before one whose door is not. What
+the peer offered when the observer saw it counts before the reason number, where both agree, as it does for the policy
+(core/knownhellos.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mailtls.core.cause import Cause
 from mailtls.core.controlprotocol import KnownPeer
+from mailtls.core.doorchoice import FALLBACK_REASON, Way
 from mailtls.core.doorset import DOOR_LEVELS
+from mailtls.core.helloshown import PeerHello
 from mailtls.core.level import Level, Need, reason_number
 from mailtls.core.offer import in_vain, need_here
+from mailtls.core.openssl import cause_of_reason
 from mailtls.core.postfixview import PostfixSettings
 
 LOOK_AGAIN = "if Postfix was changed since setup looked, let it look again: mailtlsctl setup"
@@ -29,9 +34,16 @@ class Choice:
     known: bool = True
 
 
-def choose(peers: Iterable[KnownPeer], view: PostfixSettings) -> Choice:
-    """Choose for the peers that an address or network covers; the narrowest level that helps one of them."""
-    needs = [_need(peer.cause, peer.reason, view) for peer in peers if peer.cause is not None and peer.failures]
+def choose(
+    peers: Iterable[KnownPeer], view: PostfixSettings, hellos: Mapping[str, PeerHello | None] | None = None
+) -> Choice:
+    """Choose for the peers that an address or network covers; the narrowest level that helps one of them.
+
+    `hellos`: what each offered last, by address, as far as it was seen.
+    """
+    seen = hellos or {}
+    failing = [(peer, peer.cause) for peer in peers if peer.cause is not None and peer.failures]
+    needs = [_by_hello(cause, seen.get(peer.ip)) or _need(cause, peer.reason, view) for peer, cause in failing]
     if not needs:
         return _unknown(view)
     helped = [(level, need) for need in needs for level in need.levels if level is not Level.CLEARTEXT]
@@ -72,6 +84,22 @@ def _unknown(view: PostfixSettings) -> Choice:
 
 def _need(cause: Cause, reason: str | None, view: PostfixSettings) -> Need:
     return need_here(cause, reason_number(None, reason), view)
+
+
+def _by_hello(cause: Cause, hello: PeerHello | None) -> Need | None:
+    """Read it from the hello; None where that is not whole, or where the strict door refuses it for another cause."""
+    strict = next((each for each in hello.doors if each.door == Way.STRICT), None) if hello is not None else None
+    if hello is None or strict is None or strict.reason_number is None or hello.truncated or not hello.doors_known:
+        return None
+    if cause_of_reason(strict.reason_number) is not cause:
+        return None
+    why = f"by its ClientHello the strict door refuses it ({strict.reason})"
+    taking = tuple(level for level in DOOR_LEVELS for each in hello.doors if each.door == level and each.accepts)
+    if any(each.reason_number == FALLBACK_REASON for each in hello.doors):
+        return Need((), True, f"{why}, and the peer {'; '.join(hello.changes)}")
+    if not taking:
+        return Need((Level.CLEARTEXT,), True, f"{why}; no door takes it: the peer {'; '.join(hello.changes)}")
+    return Need(taking, True, f"{why}, and these take it: {', '.join(taking)}")
 
 
 def _hopeless(needs: list[Need]) -> str:

@@ -156,13 +156,13 @@ def _advice(explained: ExplainedKnownPeer, postfix: PostfixSettings, view: Scree
     elif not peer.failures:
         words = "Nothing fails for this peer; nothing needs doing."
     else:
-        words = _to_let_in(peer, postfix)
+        words = _to_let_in(peer, explained.hello, postfix)
     yield view.render(heading("What you can do"))
     yield view.prose(words)
 
 
-def _to_let_in(peer: KnownPeer, postfix: PostfixSettings) -> str:
-    choice = choose([peer], postfix)
+def _to_let_in(peer: KnownPeer, hello: PeerHello | None, postfix: PostfixSettings) -> str:
+    choice = choose([peer], postfix, {peer.ip: hello})
     why_not = without_use(choice.level, postfix) if choice.level is not None else None
     level = choice.level if choice.level is not None else Level.CLEARTEXT
     words = f"To let it in all the same: mailtlsctl allow-legacy {peer.ip} --level {level} ({choice.why.rstrip('.')})"
