@@ -1,7 +1,7 @@
 """The terms of waived peers as the gateway reads them: the keeper's file, looked at again when it has changed.
 
-Where it is not there, or cannot be read, the last that could be holds, and none at the start: then peers have what
-[gateway] says. SECURITY: the keeper writes it, into a directory of root's.
+Where it cannot be read the last that could be holds; where it is not there, none: then peers have what [gateway]
+says. SECURITY: the keeper writes it, into a directory of root's.
 """
 
 from __future__ import annotations
