@@ -93,6 +93,19 @@ def test_nobody_reaches_a_door_directly(house: DoorHouse) -> None:
     assert house.port_for("127.0.0.1", LEGACY, "127.0.0.1", house.net.server) == LEGACY, "probes come from here"
 
 
+def test_nobody_reaches_a_door_directly_where_connections_are_not_tracked(house: DoorHouse) -> None:
+    """A match on what conntrack knows holds for none of them, and neither does its opposite."""
+    house.start()
+    house.grant(PEER)
+    house.net.server.nft(
+        "table inet site {\n chain raw {\n type filter hook prerouting priority raw\n"
+        f" tcp dport {LEGACY} notrack\n }}\n}}\n"
+    )
+    for source in (OTHER, OTHER6):
+        assert house.port_for(source, LEGACY) is None
+    assert house.port_for(PEER) == LEGACY, "the rule is about those who come directly"
+
+
 def test_a_door_looks_like_a_port_at_which_nobody_listens(house: DoorHouse) -> None:
     house.start()
     for port in (LEGACY, 4444):

@@ -2,8 +2,9 @@
 
 Doors' peers are sent to the door's port by `dnat to :PORT`, which keeps the address (`redirect` would not, facts 11.4),
 in prerouting and, since connections of this machine never pass there (facts 7.7), in output. The guard lets nobody else
-to a door: what comes there, loopback aside, must have been sent to port 25 and led here. It answers as a closed port
-does, so that a door looks like none.
+to a door: what comes there, loopback aside, must be known to have been sent to port 25 and led here; where the site
+has connections not tracked (`notrack`) nothing is known. It answers as a closed port does, so that a door looks like
+none. What it accepts still meets the chains of others.
 
 Nothing but addresses that Python has parsed, names of ours and numbers ever goes into a text. An element is put, taken
 and put again (`add`, `delete`, `add`): the first makes the second possible where it has just run out, the third sets
@@ -87,8 +88,9 @@ def _table(doorways: Sequence[Doorway]) -> Iterator[str]:
     ports = ", ".join(str(port) for port in sorted({doorway.port for doorway in doorways}))
     yield "  chain guard {"
     yield "    type filter hook input priority filter; policy accept;"
-    for stranger in ("ct original proto-dst != 25", "ct status ! dnat"):
-        yield f'    tcp dport {{ {ports} }} iifname != "lo" {stranger} reject with tcp reset'
+    for known in ('iifname "lo"', "ct original proto-dst 25 ct status dnat"):
+        yield f"    tcp dport {{ {ports} }} {known} accept"
+    yield f"    tcp dport {{ {ports} }} reject with tcp reset"
     yield "  }"
     yield "}"
 
