@@ -1,27 +1,14 @@
-"""What tests of tables share: which types this machine's postmap builds, and a directory that only root can change."""
+"""What tests of tables share: what needs a type that postmap may not build, and a directory that only root can change."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.tabletypes import KIND, types
 
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables
-
-
-@cache
-def types() -> frozenset[str]:
-    if shutil.which("postconf", path="/usr/sbin:/usr/bin") is None:
-        return frozenset()
-    with tempfile.TemporaryDirectory(prefix="mailtls-postconf-") as empty:  # the system's own may not be configured
-        Path(empty, "main.cf").touch()
-        asked = subprocess.run(["/usr/sbin/postconf", "-c", empty, "-m"], capture_output=True, text=True)
-    return frozenset(asked.stdout.split())
 
 
 def needs(kind: str) -> pytest.MarkDecorator:
@@ -31,7 +18,6 @@ def needs(kind: str) -> pytest.MarkDecorator:
 
 
 KINDS = [pytest.param("lmdb", marks=needs("lmdb")), pytest.param("hash", marks=needs("hash"))]
-KIND = "lmdb" if "lmdb" in types() else "hash"
 
 
 def private_place(root: Path) -> Path:

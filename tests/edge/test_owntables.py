@@ -7,7 +7,8 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from tests.edge.tables import KIND, needs
+from tests.edge.tables import needs
+from tests.tabletypes import KIND
 
 from mailtls.core.discardtable import NOTHING, OwnRule
 from mailtls.edge.owntables import OwnTables

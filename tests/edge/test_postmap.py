@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.edge.tables import KIND, needs
+from tests.edge.tables import needs
+from tests.tabletypes import KIND
 
 from mailtls.edge import postmap as module
 from mailtls.edge.postmap import Postmap

@@ -10,7 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.edge.tables import KIND, KINDS, needs, tables_in, unchanged
+from tests.edge.tables import KINDS, needs, tables_in, unchanged
+from tests.tabletypes import KIND
 
 from mailtls.core.tablepair import EMPTY, TablePair
 from mailtls.edge import posttable as module

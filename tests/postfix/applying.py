@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.edge.tables import KIND
+from tests.tabletypes import KIND
 
 from mailtls.edge.postmap import Postmap
 from mailtls.edge.posttable import PostTables

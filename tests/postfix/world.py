@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.edge.tables import KIND
+from tests.tabletypes import KIND
 
 from mailtls.core.controlprotocol import AskStatus
 from mailtls.core.keeperprotocol import KeeperStatus

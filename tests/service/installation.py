@@ -26,7 +26,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.edge.tables import KIND, needs
+from tests.edge.tables import needs
+from tests.tabletypes import KIND
 
 from ctl.program import mailtlsctl
 from mailtls.config import Places, read_config

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.edge.tables import KIND
+from tests.tabletypes import KIND
 
 from mailtls.config import Config, read_config
 from mailtls.core.keeperprotocol import Reply

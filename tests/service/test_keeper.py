@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.edge.tables import KIND, needs, unchanged
+from tests.edge.tables import needs, unchanged
 from tests.service.keeperhouse import PATIENCE_S, KeeperHouse, automatic, grant
+from tests.tabletypes import KIND
 
 from mailtls.core.keeperprotocol import Grant, ListWaivers, Renew, Reply, Step, Withdraw
 from mailtls.core.objection import Kind, Requester

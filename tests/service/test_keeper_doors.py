@@ -7,9 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.edge.tables import KIND, needs
+from tests.edge.tables import needs
 from tests.service.doorhouse import DOORS, LEGACY, LEGACY_RSA, STRICT, DoorHouse, door_house, why_not
 from tests.service.keeperhouse import automatic, later, wait_until
+from tests.tabletypes import KIND
 
 pytestmark = [
     pytest.mark.postfix,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.edge.tables import KIND
+from tests.tabletypes import KIND
 
 from mailtls.core.keeperprotocol import Grant, Reply, Withdraw
 from mailtls.core.level import Level

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.edge.tables import KIND, needs
+from tests.edge.tables import needs
 from tests.service.keeperhouse import (
     ADMINS_GID,
     STRANGER_UID,
@@ -19,6 +19,7 @@ from tests.service.keeperhouse import (
     later,
     wait_until,
 )
+from tests.tabletypes import KIND
 
 pytestmark = [
     pytest.mark.postfix,
