@@ -97,3 +97,8 @@ def test_a_map_of_a_maps_entries_is_equal_to_it() -> None:
     assert len(SOME) == len(dict(SOME.items()))
     assert PeerMap({"192.0.2.1": 1}) != PeerMap({"192.0.2.1": 2})
     assert dict(PeerMap({"192.0.2.0/24": 1, "192.0.2.1": 2}).items()) == {"192.0.2.1": 2, "192.0.2.0/24": 1}
+
+
+def test_what_is_said_of_anybody_is_all_of_it() -> None:
+    assert sorted(SOME.values()) == sorted(value for _, value in SOME.items())
+    assert list(PeerMap[str]().values()) == []

@@ -232,6 +232,33 @@ def test_what_comes_faster_than_it_is_taken_in_is_dropped_and_counted() -> None:
     assert world.messages() == WAITING
 
 
+UNREAD = (
+    b"request=smtpd_access_policy\nprotocol_state=DATA\nclient_address=192.0.2.7\nclient_name=mx.example.com\n"
+    b"client_port=4000\nserver_port=25\nqueue_id=4Xy1\nencryption_protocol=TLSv1.3\n"
+    b"encryption_cipher=TLS_AES_256_GCM_SHA384\nencryption_keysize=256\n\n"
+)
+
+
+def test_a_question_that_comes_unread_is_read_when_its_turn_comes() -> None:
+    read, unread = World(), World()
+    read.desk.take(FACTS, DUNNO)
+    unread.desk.take_unread(UNREAD)
+    unread.desk.take(FACTS, DUNNO)
+    assert unread.arrivals == read.arrivals
+    assert unread.messages() == 1, "the milter told of it, too"
+    assert unread.desk.complete(ENDED).tls_version == "TLSv1.3"
+
+
+def test_what_comes_unread_is_bounded_like_the_rest_and_nonsense_is_forgotten() -> None:
+    world = World()
+    for number in range(WAITING):
+        world.desk.take_unread(b"nonsense\n\n" if number else UNREAD)
+    world.desk.take_unread(UNREAD)
+    world.desk.take(FACTS, DUNNO)
+    assert world.metrics.dropped == 2
+    assert len(world.arrivals) == 1
+
+
 def test_what_still_waits_is_taken_in_when_it_ends() -> None:
     async def work(world: World) -> None:
         task = asyncio.create_task(world.desk.run())

@@ -18,6 +18,7 @@ from mailtls.core.cause import Door
 from mailtls.core.delegation import LONGEST_REQUEST
 from mailtls.core.peermap import PeerMap
 from mailtls.core.smtpfacts import SmtpFacts
+from mailtls.core.tlsversion import TLS13
 from mailtls.core.verdict import Answer, Ground, Guard, Proof, Requirement, Snapshot, Verdict
 from mailtls.edge.activation import PassedSocket
 from mailtls.edge.policysockets import PolicySockets
@@ -29,6 +30,11 @@ from mailtls.service.policyd import PolicyService
 DATA = (
     b"request=smtpd_access_policy\nprotocol_state=DATA\nclient_address=192.0.2.7\nclient_name=mx.example.com\n"
     b"server_port=25\nsender=a@bank.example\nqueue_id=4Xy\nencryption_protocol=\n\n"
+)
+USUAL = (
+    b"request=smtpd_access_policy\nprotocol_state=DATA\nclient_address=192.0.2.7\nclient_name=mx.example.com\n"
+    b"server_port=25\nsender=a@bank.example\nqueue_id=4Xy\nsasl_method=\nsasl_username=\n"
+    b"encryption_protocol=TLSv1.3\npolicy_context=mailtls-strict\n\n"
 )
 STRICT = Snapshot(required_of_domains=PeerMap({"bank.example": Requirement(text="Encrypted, please")}))
 DUNNO = b"action=DUNNO\n\n"
@@ -46,13 +52,15 @@ class World:
     def __init__(self, place: Path, snapshot: Snapshot = STRICT) -> None:
         self.snapshot = snapshot
         self.told: list[tuple[SmtpFacts, Verdict]] = []
+        self.unread: list[bytes] = []
         self.metrics = MessageMetrics()
         self.faults: dict[str, str] = {}
         self.path = place / "policy"
         self.sockets = PolicySockets(self.path, "", lambda: ())
         self.service = PolicyService(
-            lambda: self.snapshot, lambda *told: self.told.append(told), self.metrics, self.sockets.open, self.faults
-        )
+            lambda: self.snapshot, lambda *told: self.told.append(told), self.unread.append, self.metrics,
+            self.sockets.open, self.faults,
+        )  # fmt: skip
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -130,6 +138,44 @@ def test_however_the_bytes_come_the_answers_are_the_same(tmp_path: Path, size: i
 
 
 @in_world
+async def test_what_passes_at_a_glance_is_answered_counted_and_kept_unread(world: World) -> None:
+    assert await world.ask(USUAL) == DUNNO
+    assert await world.ask(USUAL.replace(b"=DATA", b"=END-OF-MESSAGE")) == DUNNO
+    assert (world.requests("dunno"), world.unread, world.told) == (2, [USUAL], [])
+
+
+@in_world
+async def test_a_glance_goes_by_what_stands_now(world: World) -> None:
+    older = USUAL.replace(b"TLSv1.3", b"TLSv1.2")
+    assert await world.ask(older) == DUNNO
+    world.snapshot = Snapshot(required_of_domains=PeerMap({"bank.example": Requirement(TLS13, "Better, please")}))
+    assert await world.ask(older) == b"action=DEFER Better, please\n\n"
+    assert world.unread == [older]
+
+
+@in_world
+async def test_what_comes_in_pieces_or_together_is_read_and_answered_the_same(world: World) -> None:
+    assert await world.ask(USUAL * 2, DATA[:40]) == 2 * DUNNO
+    assert await world.ask(DATA[:40] + b"\n", b"x=1\n" + USUAL, USUAL) == 2 * DUNNO
+    assert await world.ask(b"x=" + b"y" * LONGEST_REQUEST, USUAL, USUAL) == 2 * DUNNO
+    assert world.requests("malformed") == 2
+    assert len(world.told) + len(world.unread) == 4
+
+
+def test_it_answers_on_uvloop_where_that_is_installed(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def work() -> None:
+        world = World(tmp_path)
+        async with world.running():
+            assert await world.ask(USUAL, DATA) == DUNNO + b"action=DEFER Encrypted, please\n\n"
+            assert len(world.unread) == 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(work(), 60))
+
+
+@in_world
 async def test_what_is_no_question_is_answered_dunno_and_counted(world: World) -> None:
     assert await world.ask(b"rubbish\n\n", DATA) == DUNNO + b"action=DEFER Encrypted, please\n\n"
     assert await world.ask(b"x=" + b"y" * LONGEST_REQUEST + b"\n\n") == DUNNO
@@ -143,7 +189,7 @@ async def test_a_question_without_an_end_is_answered_nothing(world: World) -> No
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(pieces=st.lists(st.one_of(st.binary(max_size=200), st.just(DATA), st.just(b"\n")), max_size=20))
+@given(pieces=st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([DATA, USUAL, b"\n"])), max_size=20))
 def test_any_bytes_in_any_pieces_get_one_answer_for_each_end(tmp_path: Path, pieces: list[bytes]) -> None:
     async def both() -> None:
         world = World(tmp_path)
@@ -263,7 +309,7 @@ def test_a_port_that_is_taken_is_a_fault_until_it_is_free(tmp_path: Path, monkey
 
     async def work() -> None:
         world = World(tmp_path)
-        service = PolicyService(lambda: STRICT, lambda *_: None, world.metrics, sockets, world.faults)
+        service = PolicyService(lambda: STRICT, lambda *_: None, lambda _: None, world.metrics, sockets, world.faults)
         task = asyncio.create_task(service.run())
         await until(lambda: bool(world.faults))
         assert world.faults == {"policy_service": "taken"}

@@ -30,14 +30,17 @@ LONGEST_REQUEST = 64 * 1024
 LONGEST_TEXT = 300
 """Characters of an answer's text: with Postfix's own words around it a reply has to fit in 512 bytes (RFC 5321)."""
 
-_END = b"\n\n"
+END = b"\n\n"
+"""What ends a question and an answer, the end of the last line with it."""
 _REQUEST = "smtpd_access_policy"
 _NAMES = frozenset(item.name for item in fields(SmtpFacts))
-_NUMBERS = frozenset(item.name for item in fields(SmtpFacts) if item.type == "int")
+NUMBERS = frozenset(item.name for item in fields(SmtpFacts) if item.type == "int")
+"""Attributes that are numbers."""
 _QUOTED = frozenset({"ccert_subject", "ccert_issuer"})
 _KNOWN = _NAMES | {"request"}
 _STAGES = {stage.value: stage for stage in Stage}
-LONGEST_NUMBER = 20  # digits of an unsigned long
+LONGEST_NUMBER = 20
+"""Digits of an unsigned long."""
 _XTEXT = re.compile(rb"\+([0-9A-Fa-f]{2})")
 
 
@@ -82,8 +85,8 @@ class PolicyReader:
             if not self._oversized and self._held.startswith(b"\n", begin):
                 end, after = begin, begin + 1
             else:
-                end = self._held.find(_END, max(seen, begin))
-                after = end + len(_END)
+                end = self._held.find(END, max(seen, begin))
+                after = end + len(END)
             if end < 0:
                 break
             questions.append(self._question(begin, end))
@@ -126,7 +129,7 @@ def _facts(found: dict[str, str]) -> SmtpFacts | Malformed:
         return Malformed.OTHER_REQUEST
     values: dict[str, Any] = found
     values["protocol_state"] = _STAGES.get(found.get("protocol_state", ""), Stage.OTHER)
-    for name in _NUMBERS:
+    for name in NUMBERS:
         text = found.get(name) or "0"  # what is empty is not available, as if it had not been sent
         if len(text) > LONGEST_NUMBER or not (text.isascii() and text.isdigit()):
             return Malformed.NOT_A_NUMBER
@@ -156,10 +159,10 @@ def written(verdict: Verdict) -> bytes:
     """Write the answer to one question."""
     action = _ACTIONS[verdict.answer]
     text = "" if action == "DUNNO" else one_line(verdict.text)
-    return f"action={action} {text}".rstrip().encode("ascii") + _END
+    return f"action={action} {text}".rstrip().encode("ascii") + END
 
 
-MALFORMED = b"action=DUNNO" + _END
+MALFORMED = b"action=DUNNO" + END
 """The answer to whatever is malformed."""
 
 

@@ -88,6 +88,12 @@ class PeerMap(Generic[T]):
                 yield str(network.network_address if whole else network), value
         yield from self._names.items()
 
+    def values(self) -> Iterator[T]:
+        """Give what is said of anybody, in no particular order."""
+        for _, values in self._networks:
+            yield from values.values()
+        yield from self._names.values()
+
     def __len__(self) -> int:
         return len(self._names) + sum(len(values) for _, values in self._networks)
 

@@ -1,7 +1,8 @@
 """What Postfix tells of one moment of an SMTP session, whichever way it tells: policy protocol or milter macros.
 
-The fields are named as the attributes of the policy protocol (SMTPD_POLICY_README). What Postfix did not say, because
-its version does not know the attribute or because there is nothing to say, is an empty text or 0.
+The fields are named as the attributes of the policy protocol (SMTPD_POLICY_README), and stand in the order in which
+Postfix sends them (core/glance.py goes by it). What Postfix did not say, because its version does not know the
+attribute or because there is nothing to say, is an empty text or 0.
 
 SECURITY: HELO, sender, recipient and the names in certificates are strangers' texts, as long as Postfix lets them be,
 with whatever signs they hold: compare them, but show them to nobody without `printable`.

@@ -64,7 +64,12 @@ class Dialogue:
         self._milter = FactsReception(places.facts, self.facts.take, metrics.parcel, faults)
         self._sockets = PolicySockets(places.policy_socket, places.listen, passed_sockets)
         self._service = PolicyService(
-            lambda: self.snapshots.current, self.facts.take, metrics, self._sockets.open, faults
+            lambda: self.snapshots.current,
+            self.facts.take,
+            self.facts.take_unread,
+            metrics,
+            self._sockets.open,
+            faults,
         )
 
     def parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:

@@ -6,7 +6,8 @@ the log, and with what was negotiated. docs/decisions/0024 says why there are tw
 
 Nothing here waits for anybody, and nobody waits for it: what is told is put aside, up to WAITING messages, and taken
 in TURN at a time, MOST_PER_S a second, which is more than Postfix delivers on one machine. What comes beyond that in a
-flood is answered all the same, and its facts are dropped and counted. The store takes them with its next commit.
+flood is answered all the same, and its facts are dropped and counted. The store takes them with its next commit. What
+the policy service let pass at a glance comes unread, and is read when its turn comes.
 
 DIAGNOSTICS: verdicts that are not simply yes are logged, one of a kind for each address within TOLD_AGAIN.
 """
@@ -24,10 +25,11 @@ from typing import TypeVar
 from mailtls.core.arrival import Arrival, arrival_of, port_of
 from mailtls.core.cause import Door, Outcome
 from mailtls.core.controlprotocol import Happening
+from mailtls.core.delegation import END, Malformed, read_request
 from mailtls.core.proof import Proofs, Standing
 from mailtls.core.session import Session
 from mailtls.core.smtpfacts import LONGEST_ADDRESS, SmtpFacts, Stage
-from mailtls.core.verdict import Answer, Ground, Snapshot, Verdict
+from mailtls.core.verdict import DUNNO, Answer, Ground, Snapshot, Verdict
 from mailtls.service.announcer import Announcer
 from mailtls.service.memory import Memory
 from mailtls.service.messagemetrics import MessageMetrics
@@ -79,7 +81,7 @@ class FactsDesk:
         self._snapshot = snapshot
         self._proofs = proofs
         self._changed = changed
-        self._waiting: deque[tuple[SmtpFacts, Verdict]] = deque()
+        self._waiting: deque[tuple[SmtpFacts, Verdict] | bytes] = deque()
         self._messages: OrderedDict[tuple[str, str, Stage], None] = OrderedDict()
         self._sessions: OrderedDict[str, list[_Negotiated]] = OrderedDict()
         self._told: OrderedDict[tuple[str, Ground], datetime] = OrderedDict()
@@ -92,6 +94,13 @@ class FactsDesk:
             self._metrics.dropped += 1
             return
         self._waiting.append((facts, verdict))
+
+    def take_unread(self, question: bytes) -> None:
+        """Put aside a question of the policy protocol that passed at DATA (core/glance.py)."""
+        if len(self._waiting) >= WAITING:
+            self._metrics.dropped += 1
+            return
+        self._waiting.append(question)
 
     async def run(self) -> None:
         """Take in what was put aside, until cancelled; then the rest of it."""
@@ -108,8 +117,9 @@ class FactsDesk:
             return
         now, ports = self._clock(), self._snapshot().ports
         for _ in range(min(most, len(self._waiting))):
-            facts, verdict = self._waiting.popleft()
-            if not self._is_known(facts):
+            told = self._waiting.popleft()
+            facts, verdict = told if isinstance(told, tuple) else (read_request(told.removesuffix(END)), DUNNO)
+            if not isinstance(facts, Malformed) and not self._is_known(facts):
                 self._take(facts, verdict, facts.door(ports), now)
 
     def _take(self, facts: SmtpFacts, verdict: Verdict, door: Door, now: datetime) -> None:

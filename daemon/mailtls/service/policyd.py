@@ -2,7 +2,8 @@
 
 Postfix keeps its connections open and asks one question at a time on each (SMTPD_POLICY_README); whoever asks several
 at once is answered in their order. A question that is none is answered DUNNO and counted. Facts of messages go to the
-facts desk, after the answer is on its way; no answer ever waits for the database.
+facts desk, after the answer is on its way; no answer ever waits for the database. Most questions are answered at a
+glance (core/glance.py), and read by the desk, later, if at all.
 
 Promises, whatever is sent: at most CONNECTIONS are served, each with one question in hand
 (`delegation.LONGEST_REQUEST`); who does not read its answers, or lets a question stand half for PATIENCE_S, is dropped.
@@ -19,11 +20,13 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
-from time import perf_counter
+from time import monotonic
+from typing import cast
 
 from mailtls.core.delegation import MALFORMED, Malformed, PolicyReader, written
-from mailtls.core.smtpfacts import SmtpFacts
-from mailtls.core.verdict import Snapshot, Verdict, judge
+from mailtls.core.glance import Glance
+from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.verdict import DUNNO, Snapshot, Verdict, judge
 from mailtls.errors import MailtlsError
 from mailtls.service.messagemetrics import MessageMetrics
 
@@ -37,29 +40,46 @@ BUFFER = 64 * 1024
 AGAIN_S = 15.0  # between attempts to listen
 FAULT = "policy_service"
 
+PASSED = written(DUNNO)
+_DUNNO = DUNNO.answer.value
+_DATA = Stage.DATA
+
 Taker = Callable[[SmtpFacts, Verdict], None]
 
 
 class PolicyService:
-    """Answers at `sockets`. `snapshot` gives what verdicts go by now; `take` is told the facts and the verdict."""
+    """Answers at `sockets`. `snapshot` gives what verdicts go by now.
+
+    `take` is told the facts and the verdict; `take_unread` gets a question at DATA that passed at a glance.
+    """
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
         take: Taker,
+        take_unread: Callable[[bytes], None],
         metrics: MessageMetrics,
         sockets: Callable[[], Iterable[socket.socket]],
         faults: MutableMapping[str, str],
     ) -> None:
         self.snapshot = snapshot
         self.take = take
+        self.take_unread = take_unread
         self.metrics = metrics
         self._sockets = sockets
         self._faults = faults
-        self.buffer = bytearray(BUFFER)
+        self.buffer = memoryview(bytearray(BUFFER))
         """Shared by all connections: it is read empty before the loop does anything else."""
+        self._glance = Glance(snapshot())
         self.served: set[_Connection] = set()
         self.turned_away = 0
+
+    def glance(self) -> Glance:
+        """Give the glance that goes by what verdicts go by now."""
+        snapshot = self.snapshot()
+        if self._glance.snapshot is not snapshot:
+            self._glance = Glance(snapshot)
+        return self._glance
 
     async def run(self) -> None:
         """Answer until cancelled; where nobody can listen, say so and try again."""
@@ -69,7 +89,7 @@ class PolicyService:
         try:
             while True:
                 await asyncio.sleep(ROUND_S)
-                self._drop_idle(loop.time())
+                self._drop_idle(monotonic())
         finally:
             for server in servers:
                 server.close()
@@ -101,12 +121,11 @@ class _Connection(asyncio.BufferedProtocol):
     def __init__(self, service: PolicyService) -> None:
         self._service = service
         self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
         self.reader = PolicyReader()
-        self.heard = self._loop.time()
+        self.heard = monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's
+        transport = cast("asyncio.Transport", transport)  # a stream's; uvloop's are of no class of asyncio's
         if len(self._service.served) >= CONNECTIONS:
             self._service.turned_away += 1
             if self._service.turned_away == 1:
@@ -117,18 +136,29 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._service.served.add(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._service.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._transport is None:
             return
-        began = perf_counter()
+        service = self._service
+        began = self.heard = monotonic()
+        data = service.buffer[:nbytes].tobytes()
+        stage = None if self.reader.pending else service.glance().passes(data)
+        if stage is None:
+            self._read(self._transport, data, began)
+            return
+        self._transport.write(PASSED)
+        service.metrics.asked(_DUNNO, monotonic() - began)
+        if stage is _DATA:
+            service.take_unread(data)
+
+    def _read(self, transport: asyncio.Transport, data: bytes, began: float) -> None:
         service = self._service
         snapshot, take, metrics = service.snapshot(), service.take, service.metrics
-        self.heard = self._loop.time()
         answers, told = [], []
-        for question in self.reader.feed(bytes(memoryview(service.buffer)[:nbytes])):
+        for question in self.reader.feed(data):
             if isinstance(question, Malformed):
                 metrics.malformed(question)
                 answers.append(MALFORMED)
@@ -138,8 +168,8 @@ class _Connection(asyncio.BufferedProtocol):
             told.append((question, verdict))
         if not answers:
             return
-        self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
-        taken = perf_counter() - began
+        transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        taken = monotonic() - began
         for question, verdict in told:
             metrics.asked(verdict.answer, taken)
             take(question, verdict)
