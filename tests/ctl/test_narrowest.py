@@ -16,9 +16,11 @@ from mailtls.core.cause import Cause
 from mailtls.core.clienthello import ClientHello
 from mailtls.core.level import Level
 from mailtls.core.postfixview import Doorway, PostfixSettings
+from mailtls.ctl.doors import no_sslv3_door
 from mailtls.ctl.narrowest import choose, without_use
 
 NOT_LOOKED_AT = PostfixSettings()
+NSS_9 = "NSS 9.0 does not speak SSLv3 any more"
 CASES: list[tuple[list[dict[str, Any]], Level | None, str]] = [
     ([], Level.LEGACY, "no failed handshake of it is known"),
     ([{"failures": 0}], Level.LEGACY, "no failed handshake of it is known"),
@@ -129,3 +131,19 @@ def test_what_a_waiver_would_lack_is_said_before_the_keeper_is_asked(
 def test_what_nss_lacks_is_said_where_there_is_no_gateway() -> None:
     found = without_use(Level.SSLV3, PostfixSettings(), lambda: "NSS 9.0 does not speak SSLv3 any more")
     assert found == "NSS 9.0 does not speak SSLv3 any more; then make its door: mailtlsctl setup"
+
+
+@pytest.mark.parametrize(("entry", "said"), [("mailtls-sslv3/unix", "NSS 9.0 does not speak SSLv3 any more"), ("", None)])
+def test_a_door_whose_nss_went_is_no_door_unless_the_site_serves_it(entry: str, said: str | None) -> None:
+    """An upgrade may take SSLv3 out of NSS after `setup` has made the door."""
+    view = PostfixSettings(strict=HARD, doors=(Doorway(level=Level.SSLV3, port=10325, entry=entry),))
+    for asked in (without_use(Level.SSLV3, view, lambda: NSS_9), no_sslv3_door(view, lambda: NSS_9)):
+        assert asked == said
+    assert without_use(Level.SSLV3, view, lambda: None) is no_sslv3_door(view, lambda: None) is None
+
+
+def test_status_says_why_there_is_no_gateway() -> None:
+    without = PostfixSettings(strict=HARD)
+    assert no_sslv3_door(without, lambda: NSS_9) == NSS_9
+    assert "mailtlsctl setup --dry-run" in (no_sslv3_door(without, lambda: None) or "")
+    assert no_sslv3_door(PostfixSettings(), lambda: NSS_9) is None, "nobody has looked"

@@ -77,12 +77,14 @@ def no_doors(view: PostfixSettings) -> str:
 
 
 def no_sslv3_door(view: PostfixSettings, why_not: Callable[[], str | None]) -> str | None:
-    """Say in a clause why there is no gateway; None where there is one, or nobody has looked.
+    """Say in a clause why there is no gateway, or why it serves no more; None where it may, or nobody has looked.
 
-    `why_not`: says what NSS on this machine lacks, None where it has all.
+    `why_not`: says what NSS on this machine lacks, None where it has all. A door that the site serves needs none.
     """
-    if view.strict is None or view.door(Level.SSLV3) is not None:
+    if view.strict is None:
         return None
+    if (door := view.door(Level.SSLV3)) is not None:
+        return why_not() if door.entry else None
     return why_not() or "none was made; why, says mailtlsctl setup --dry-run"
 
 

@@ -65,10 +65,11 @@ def without_use(
     vain = in_vain(level, view)
     if vain is not None:
         return f"{vain}; {LOOK_AGAIN}"
-    if level not in DOOR_LEVELS or view.door(level) is not None:
+    door = view.door(level) if level in DOOR_LEVELS else None
+    if level is Level.SSLV3 and (door is None or door.entry) and (why := why_no_sslv3()) is not None:
+        return f"{why}; then make its door: mailtlsctl setup" if door is None else why
+    if level not in DOOR_LEVELS or door is not None:
         return None
-    if level is Level.SSLV3 and (why := why_no_sslv3()) is not None:
-        return f"{why}; then make its door: mailtlsctl setup"
     return (
         f"level {level} needs a door, and none is set up on this machine; to make it: mailtlsctl setup"
     )
