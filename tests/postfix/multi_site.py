@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+from mailtls.core.level import Level
+from mailtls.edge.doorvisit import visit_door
 from mailtls.errors import RefusedError
 from mailtls.service.applychange import carry_out, now
 from mailtls.service.applyplan import Site
@@ -21,6 +23,7 @@ from mailtls.service.applysurvey import survey
 
 from .applying import age, change_of, mail_flowing, room_of, site_of
 from .instance import PrivatePostfix
+from .test_apply_doors import room_with_doors, view_of
 
 FIRST = Path("/etc/postfix")
 
@@ -33,6 +36,7 @@ def main() -> None:
         with mail_flowing(first) as one, mail_flowing(second, source="127.7.7.8") as other:
             the_first_is_reloaded_alone(first, second)
             the_second_is_changed_alone(first, second)
+            the_second_has_doors_alone(first, second)
             one_at_a_time(first, second)
         assert one.failures == other.failures == []
     print("done")
@@ -88,6 +92,20 @@ def the_second_is_changed_alone(first: PrivatePostfix, second: PrivatePostfix) -
     assert (second.configuration / "master.cf").read_bytes() == master
     assert (reloads(first), contents(first)) == (counted, before)
     assert reloads(second) == already + 3, "edit, setup, unsetup"
+
+
+def the_second_has_doors_alone(first: PrivatePostfix, second: PrivatePostfix) -> None:
+    """They work, tell their sessions under the instance's own name, and go byte for byte."""
+    before = contents(first), contents(second)
+    room = room_with_doors(second)
+    setup(room)
+    doors = view_of(second).doors
+    assert {door.level for door in doors} == {Level.LEGACY_RSA, Level.LEGACY}
+    assert [visit_door(door) for door in doors] == [None, None]
+    for door in doors:
+        second.wait_for(rf" postfix-second/mailtls-{door.level}/smtpd\[\d+\]: disconnect from ")
+    unsetup(room)
+    assert (contents(first), contents(second)) == before
 
 
 def one_at_a_time(first: PrivatePostfix, second: PrivatePostfix) -> None:
