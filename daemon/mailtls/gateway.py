@@ -107,7 +107,7 @@ def _listening(spelled: str) -> socket.socket:
     try:
         place = parse_endpoint(spelled)
         family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-        return socket.create_server((place.host, int(place.port)), family=family, backlog=BACKLOG)
+        return socket.create_server((place.host, place.number), family=family, backlog=BACKLOG)
     except ValueError as error:
         raise ConfigError(f'[gateway] listen = "{spelled}": {error}; write address:port') from error
     except OSError as error:

@@ -23,6 +23,13 @@ def test_host_and_port_are_told_apart(name: str, host: str, port: str) -> None:
     assert parse_endpoint(name) == Endpoint(host, port)
 
 
+@pytest.mark.parametrize("port", ["smtp", "0", "65536", "99999999999999999999", "-1", "+25", "２5"])
+def test_a_port_to_listen_at_is_a_number(port: str) -> None:
+    assert parse_endpoint("127.0.0.1:65535").number == 65535
+    with pytest.raises(ValueError, match="is no port"):
+        _ = Endpoint("127.0.0.1", port).number
+
+
 @pytest.mark.parametrize("name", ["", "127.0.0.1:", "[::1]"])
 def test_what_has_no_port_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="a port is missing"):

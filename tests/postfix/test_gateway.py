@@ -18,6 +18,7 @@ from ssl import TLSVersion
 import pytest
 
 from mailtls.edge.nss import capability
+from mailtls.service.applygateway import CERTIFICATE, KEY, GatewayMeans
 
 from .configuration import ADDRESS, Settings
 from .conversation import Conversation, Handshake, HandshakeFailed, Server
@@ -290,6 +291,21 @@ def serving(made: House, ip: str) -> int:
     """Find the smtpd that serves this client, by its last line."""
     found = [line for line in made.postfix.lines() if f"connect from unknown[{ip}]" in line and "disconnect" not in line]
     return int(re.search(r"smtpd\[(\d+)\]", found[-1])[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("port", ["70000", "smtp"])
+def test_a_port_that_is_none_is_said_in_one_sentence(tmp_path: Path, port: str) -> None:
+    GatewayMeans().make_key(tmp_path, ("mx.example.test",))
+    configuration = tmp_path / "mailtls.toml"
+    configuration.write_text(f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n')
+    run = subprocess.run(
+        [sys.executable, "-m", "mailtls.gateway", "--config", configuration, "--key", tmp_path / KEY, "--certificate",
+         tmp_path / CERTIFICATE],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stdout.startswith(f'fatal: [gateway] listen = "127.0.0.1:{port}": {port} is no port;')
+    assert run.stderr == ""
 
 
 def test_a_key_that_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:

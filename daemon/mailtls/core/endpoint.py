@@ -12,6 +12,13 @@ class Endpoint:
     host: str
     port: str
 
+    @property
+    def number(self) -> int:
+        """Give the port as a number to listen at. Raises ValueError."""
+        if not (self.port.isascii() and self.port.isdigit() and 0 < int(self.port[:6]) < 0x10000):
+            raise ValueError(f"{self.port} is no port; a number from 1 to 65535 is")
+        return int(self.port)
+
 
 def parse_endpoint(name: str) -> Endpoint:
     """Read the first field of an `inet` service. Raises ValueError where it has no port."""

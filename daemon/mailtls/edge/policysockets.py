@@ -54,7 +54,7 @@ def _loopback(spelled: str) -> socket.socket:
     try:
         place = parse_endpoint(spelled)
         address = ipaddress.ip_address(place.host)
-        port = int(place.port)
+        port = place.number
     except ValueError:
         raise ConfigError(f'{KEY} = "{spelled}": write an address and a port, such as "127.0.0.1:9812"') from None
     if not address.is_loopback:
