@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailtls.edge import doctorfiles
+from mailtls.edge import doctorfiles, doctorlisteners, listening
 
 from .doctor_pki import Pki, make_pki
 from .instance import why_not
@@ -28,5 +28,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 @pytest.fixture
 def trusting(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the system trust the authority of the rows."""
+    """Let the system trust the authority of the rows, and let nobody else use their ports; those from 30000 on are real."""
     monkeypatch.setattr(doctorfiles, "AUTHORITIES", ("-CAfile", str(pki.authority)))
+    monkeypatch.setattr(
+        doctorlisteners, "bind_error", lambda at: listening.bind_error(at if at[1] >= 30000 else (at[0], 0))
+    )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mailtls.core.doctorfinding import DoctorFinding
+from mailtls.edge import listening
 from mailtls.edge.doctordns import Names, NotAskedError
 from mailtls.service.doctor import Checkup, Ward, look
 
@@ -82,6 +83,8 @@ def build(row: Row, root: Path, pki: Pki) -> None:
     chosen = {name: value for name, value in {**values, **row.main}.items() if value is not None}
     text = row.text if row.text is not None else "".join(f"{name} = {value}\n" for name, value in chosen.items())
     files = {"etc/postfix/main.cf": text, "etc/postfix/master.cf": row.master, **row.files}
+    if listening.bind_error(("::1", 0)) is not None:  # a machine without IPv6
+        files = {name: content.replace("[::1]:", "127.0.0.1:").replace("[::]:", "") for name, content in files.items()}
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from mailtls.core.doctorfinding import Severity
 from mailtls.core.pem import parse_pem
 from mailtls.edge import doctorfiles
 from mailtls.edge.doctordns import Names, NotAskedError
+from mailtls.edge.doctorfiles import FileReader
 from mailtls.service.doctor import Ward, look
+from mailtls.service.doctorpostfix import look_at_postfix
 
 from .doctor_dovecot_rows import DOVECOT, DOVECOT_ROWS, NEIGHBOUR_ROWS, OLD_NAMES, TLSA, version
 from .doctor_pki import Pki
 from .doctor_rows import ROWS, SOUND_ROWS
-from .doctor_site import Row, build, examined, spelled
+from .doctor_site import MASTER, Row, build, examined, spelled
+from .instance import PrivatePostfix
 
 pytestmark = pytest.mark.usefixtures("trusting")
 
@@ -115,3 +119,26 @@ def test_sound_configurations_have_no_error_and_no_warning() -> None:
 def test_the_table_has_no_row_twice() -> None:
     names = [row.name for row in ROWS]
     assert len(names) == len(set(names)) >= 60
+
+
+def test_a_port_of_another_program_is_found(tmp_path: Path, pki: Pki) -> None:
+    with socket.socket() as other:
+        port = _listen_high(other)
+        found = examined(Row("taken", master=f"{MASTER}127.0.0.1:{port} inet n - y - - smtpd\n"), tmp_path, pki).findings
+    assert [(each.id, each.command) for each in found] == [("listener_taken", f"ss -ltnp 'sport = :{port}'")]
+
+
+def test_the_ports_of_the_running_postfix_are_its_own() -> None:
+    with PrivatePostfix() as postfix:
+        found = look_at_postfix(postfix.configuration, FileReader(), datetime.now(UTC), lambda _: ())
+    assert not [each for each in found.findings if each.id.startswith("listener")]
+
+
+def _listen_high(other: socket.socket) -> int:
+    """Listen at a port that the fixture leaves real."""
+    for port in range(30011, 32000, 7):
+        with suppress(OSError):
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            return port
+    raise AssertionError("no port is free")

@@ -16,6 +16,7 @@ _454 = "Postfix announces STARTTLS all the same and answers 454, so that senders
 _NONE = "nobody gets TLS: Postfix announces it and answers 454, Dovecot fails every login"
 _421 = "Postfix answers EHLO with 421 and hangs up, for every client; `postfix check` does not notice"
 _DEAD = "every new smtpd process dies, and clients wait a minute for a greeting that does not come"
+_MASTER = "At the next reload or start Postfix's master dies of it, and all mail stops; `postfix check` is silent"
 
 _POSTFIX: dict[str, tuple[Severity, str]] = {
     "postfix_config_broken": (_E, "Every new process of Postfix reads these files, and dies of them without a reload."),
@@ -25,6 +26,10 @@ _POSTFIX: dict[str, tuple[Severity, str]] = {
     "option_broken": (_E, f"Blanks around `=` in a -o are no option to Postfix: at this port {_DEAD}."),
     "service_twice": (_W, "Of two entries for one port Postfix uses the last; the other is not in force."),
     "program_missing": (_E, "Nothing answers at this port: master goes on starting a program that is not there."),
+    "listener_unknown": (_E, f"{_MASTER}."),
+    "listener_not_here": (_E, f"{_MASTER}."),
+    "listener_taken": (_E, f"{_MASTER}; or the two share connections in silence."),
+    "milter_invalid": (_E, "Postfix answers MAIL with 451 and STARTTLS with 454, or hangs up: no mail comes in."),
     "level_invalid": (_E, f"Postfix does not know this TLS level: {_DEAD}."),
     "tls_off": (_W, "Mail comes in without encryption, and senders that insist on TLS (DANE, MTA-STS) do not send."),
     "tls_demanded": (_W, "An MX must not demand TLS (RFC 3207 4): mail of servers without it does not come in."),

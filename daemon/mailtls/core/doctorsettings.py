@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from mailtls.core.doctorfinding import DoctorFinding
 from mailtls.core.doctoridentity import FileState
+from mailtls.core.doctormilters import ASKED as MILTERS_ASKED
+from mailtls.core.doctormilters import milter_findings
 from mailtls.core.doctorservice import Role, SmtpdService
 from mailtls.core.doorcertificate import CERTIFICATE, CHAIN_FILES, EC_CERTIFICATE, NO_CERTIFICATE, chains_of
 from mailtls.core.printable import printable
@@ -19,7 +21,9 @@ from mailtls.core.serviceconduct import KEYWORDS, LEVEL, MAPS
 CA_FILE, DIGEST, OPENSSL_FILE = "smtpd_tls_CAfile", "smtpd_tls_fingerprint_digest", "tls_config_file"
 DH_FILE, OPTIONS, LOGLEVEL = "smtpd_tls_dh1024_param_file", "tls_ssl_options", "smtpd_tls_loglevel"
 PORT_LOGGING, SNI_MAPS = "smtpd_client_port_logging", "tls_server_sni_maps"
-ASKED = (CA_FILE, DIGEST, OPENSSL_FILE, DH_FILE, OPTIONS, LOGLEVEL, PORT_LOGGING, SNI_MAPS, KEYWORDS, MAPS)
+ASKED = (
+    CA_FILE, DIGEST, OPENSSL_FILE, DH_FILE, OPTIONS, LOGLEVEL, PORT_LOGGING, SNI_MAPS, KEYWORDS, MAPS, *MILTERS_ASKED,
+)  # fmt: skip
 LEVELS = frozenset(
     {"none", "may", "encrypt", "fingerprint", "half-dane", "dane", "dane-only", "verify", "secure"}
 )
@@ -53,6 +57,7 @@ def setting_findings(
     for service in known:
         yield from _level(service)
         yield from _discards(service)
+        yield from milter_findings(service)
         if not service.is_off:
             yield from _certificates(service)
             yield from _files(service, facts)

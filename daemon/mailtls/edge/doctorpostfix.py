@@ -16,13 +16,14 @@ from mailtls.core.doctorservice import Role, role_of
 from mailtls.core.doctorvalues import OURS
 from mailtls.core.doorcertificate import CERTIFICATE_FILES
 from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
+from mailtls.edge.doctortables import ask_postmap
 from mailtls.edge.postconf import Postconf, Reading
 from mailtls.errors import PostfixError
 
 BASICS = (
     "mail_version", "myhostname", "mydomain", "mydestination", "virtual_mailbox_domains", "queue_directory",
     "daemon_directory", "multi_instance_directories", "mailbox_transport", "local_transport", "virtual_transport",
-    "mailbox_transport_maps", "maillog_file", "inet_interfaces",
+    "mailbox_transport_maps", "maillog_file", "inet_interfaces", "inet_protocols",
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys((*offering.ASKED, *CERTIFICATE_FILES, *doctorsettings.ASKED)))
 MOST_INSTANCES = 32
@@ -55,6 +56,8 @@ class Instance:
     written: Mapping[str, str] = field(default_factory=dict)
     builtin: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, bool] = field(default_factory=dict)
+    last_words: str = ""
+    """What a program of Postfix dies of with these parameters, such as a user that is not there; mostly nothing."""
 
 
 def instance_directories(first: Path) -> tuple[Path, ...]:
@@ -76,7 +79,17 @@ def read_instance(directory: Path) -> Instance:
         tuple(_smtpds(postconf, master, basics.get("inet_interfaces", "all"))),
         postconf.values(*names) if names else {},
         postconf.builtin(*asked, followed=True) if asked else {}, _programs(master, Path(basics["daemon_directory"])),
+        _last_words(directory),
     )  # fmt: skip
+
+
+def _last_words(directory: Path) -> str:
+    """Let a program of Postfix, postmap(1), read the parameters that are common to all (global/mail_params.c).
+
+    postconf(1) reads them without a look at their values; `postfix check` needs root, and writes (facts 2.8).
+    """
+    _, words = ask_postmap(directory, "static:x") or (0, ())
+    return next((word.removeprefix("fatal: ") for word in words if word.startswith("fatal: ")), "")
 
 
 def version_of(text: str) -> tuple[int, ...]:

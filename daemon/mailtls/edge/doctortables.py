@@ -26,6 +26,17 @@ def table_state(configuration: Path, spelled: str) -> TableState:
         return TableState(spelled, Answer.BROKEN, ("a type is missing, as in lmdb:FILE",))
     if kind in WITHOUT_FILES and kind != "fail":
         return TableState(spelled, Answer.FINE)
+    asked = ask_postmap(configuration, spelled)
+    if asked is None:
+        return TableState(spelled, Answer.NOT_ASKED)
+    status, words = asked
+    if any("ermission denied" in word for word in words):
+        return TableState(spelled, Answer.UNREADABLE, words)
+    return TableState(spelled, answer_of(status, words), words)
+
+
+def ask_postmap(configuration: Path, spelled: str) -> tuple[int, tuple[str, ...]] | None:
+    """Ask a table; give the status and what postmap said beside the answer; None where it cannot be run, or hangs."""
     try:
         ran = subprocess.run(  # noqa: S603 - Postfix's own program and the operator's table
             ["postmap", "-c", str(configuration), "-q", KEY, spelled], capture_output=True, timeout=PATIENCE_S,  # noqa: S607
@@ -33,8 +44,7 @@ def table_state(configuration: Path, spelled: str) -> TableState:
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        return TableState(spelled, Answer.NOT_ASKED)
-    words = tuple(line.removeprefix("postmap: ") for line in ran.stderr.splitlines()[:MOST_WORDS] if line.strip())
-    if any("ermission denied" in word for word in words):
-        return TableState(spelled, Answer.UNREADABLE, words)
-    return TableState(spelled, answer_of(ran.returncode, words), words)
+        return None
+    return ran.returncode, tuple(
+        line.removeprefix("postmap: ") for line in ran.stderr.splitlines()[:MOST_WORDS] if line.strip()
+    )

@@ -11,12 +11,15 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from mailtls.core.endpoint import Endpoint, parse_endpoint
+from mailtls.core.printable import printable
 from mailtls.edge.runningmaster import Address
 from mailtls.errors import PostfixError
 
 WILDCARDS = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - what inet_interfaces = all stands for
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+LARGEST_PORT = 65535
 
 
 class Listening:
@@ -59,6 +62,8 @@ def _has_ipv6() -> bool:
 
 def _port(name: str, endpoint: Endpoint) -> int:
     if endpoint.port.isascii() and endpoint.port.isdigit():
+        if len(endpoint.port) > 5 or int(endpoint.port) > LARGEST_PORT:
+            raise PostfixError(f"master.cf, service {printable(name, 100)}: ports end at {LARGEST_PORT}")
         return int(endpoint.port)
     try:
         return socket.getservbyname(endpoint.port, "tcp")
@@ -83,7 +88,13 @@ def loopback(address: Address) -> Address:
 
 
 def bind_fault(address: Address) -> str | None:
-    """Try to bind an address as Postfix will, but without sharing it (SO_REUSEPORT); say what is in the way, or None.
+    """Try to bind an address as `bind_error` does; say what is in the way, or None."""
+    error = bind_error(address)
+    return None if error is None else f"{spelled(address)}: {(error.strerror or str(error)).lower()}"
+
+
+def bind_error(address: Address) -> OSError | None:
+    """Try to bind an address as Postfix will, but without sharing it (SO_REUSEPORT); give what is in the way, or None.
 
     Nobody can connect while it is tried: the socket does not listen.
     """
@@ -95,7 +106,7 @@ def bind_fault(address: Address) -> str | None:
                 trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             trial.bind(address)
     except OSError as error:
-        return f"{spelled(address)}: {(error.strerror or str(error)).lower()}"
+        return error
     return None
 
 

@@ -102,6 +102,14 @@ def _started(pid: int) -> str | None:
     return None
 
 
+def listened_here() -> frozenset[Address]:
+    """Give the addresses and ports at which anybody listens on this machine; any user may see that."""
+    tables = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+    with suppress(OSError):
+        return frozenset(address for table in tables for _, address in _listening(table))
+    return frozenset()
+
+
 def _descriptors(pid: int) -> frozenset[str]:
     """Say what the open descriptors lead to; those that are closed meanwhile do not matter."""
     leads = set()

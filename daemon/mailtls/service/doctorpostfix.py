@@ -15,6 +15,7 @@ from mailtls.core.doctorciphers import cipher_findings
 from mailtls.core.doctordovecot import postfix_sockets
 from mailtls.core.doctorfinding import EDIT_MAIN, DoctorFinding, Unseen
 from mailtls.core.doctoridentity import FileState, Holder, Identity, identity_findings, kind_findings, kinds_of
+from mailtls.core.doctorlisteners import listener_findings
 from mailtls.core.doctorprotocols import protocol_findings
 from mailtls.core.doctorservice import Role, SmtpdService
 from mailtls.core.doctorsettings import CA_FILE, DH_FILE, DIGEST, OPENSSL_FILE, SNI_MAPS, SettingFacts, setting_findings
@@ -35,6 +36,7 @@ from mailtls.core.pem import parse_pem
 from mailtls.core.printable import printable
 from mailtls.core.serviceconduct import MAPS
 from mailtls.edge.doctorfiles import FileReader, dh_bits, has_digest
+from mailtls.edge.doctorlisteners import this_machine, try_listeners
 from mailtls.edge.doctorpostfix import Instance, ServiceReading, instance_directories, read_instance
 from mailtls.edge.doctortables import KEY as UNUSED_ADDRESS
 from mailtls.edge.doctortables import table_state
@@ -42,6 +44,7 @@ from mailtls.edge.openssl import ciphers
 from mailtls.errors import PostfixError
 
 PAIRS = ((CERTIFICATE, KEY), (EC_CERTIFICATE, EC_KEY))
+MOST_PORTS = 12
 _SPECIAL_FILES = frozenset({"", "auto", "default", "none"})
 
 
@@ -86,6 +89,7 @@ def look_at_postfix(first: Path, files: FileReader, now: datetime, known_as: Kno
             continue
         found.instances.append(instance)
         found.findings += _of_instance(instance, files, found, now, known_as(instance))
+        found.findings += _of_listeners(instance, found)
     return found
 
 
@@ -120,6 +124,21 @@ def _of_instance(
     yield from setting_findings(services, _setting_facts(services, files), instance.version)
     for parameter, path in postfix_sockets(instance.basics, instance.basics["queue_directory"]):
         found.sockets.append((main, parameter, path))
+
+
+def _of_listeners(instance: Instance, found: PostfixRound) -> Iterator[DoctorFinding]:
+    """Say what the whole Postfix dies of: a parameter of all its programs, or a place to listen at."""
+    if instance.last_words:
+        seen = f"Every program of Postfix that reads it dies: {printable(instance.last_words, 300)}."
+        yield DoctorFinding("postfix_config_broken", (f"{instance.directory}/main.cf",), seen, "", EDIT_MAIN)
+        return
+    queue = Path(instance.basics["queue_directory"])
+    tried = try_listeners(instance.master.effective, instance.basics, queue, this_machine())
+    yield from listener_findings(tried.faults, f"{instance.directory}/master.cf")
+    if tried.unseen:
+        listed = ", ".join(str(port) for port in dict.fromkeys(tried.unseen[:MOST_PORTS]))
+        why = "only root sees whether it is Postfix"
+        found.unseen.append(Unseen(f"who listens at port {listed}", why, "sudo mailtlsctl doctor"))
 
 
 def _service(
