@@ -29,11 +29,12 @@ FULL = Snapshot(
     ),
     required_of_peers=PeerMap({"198.51.100.0/24": Requirement(text="Bitte TLS", url="https://x.example/")}),
     required_of_domains=PeerMap({".bank.example": Requirement(0x0304)}),
+    own=PeerMap({"10.0.0.0/8": True, "::1": True}),
 )
 
 FIELDS = {
-    1: {
-        "Snapshot": ["guard", "ports", "proven", "waivers", "required_of_peers", "required_of_domains", "phases"],
+    2: {
+        "Snapshot": ["guard", "ports", "proven", "waivers", "required_of_peers", "required_of_domains", "phases", "own"],
         "Guard": ["answer", "sessions"],
         "Proof": ["sessions", "version"],
         "Terms": ["level", "limits"],
@@ -58,6 +59,7 @@ def test_maps_find_the_same_after_the_way_through_the_file() -> None:
     assert isinstance(again, Snapshot)
     assert again.waivers.by_address("2001:db8:0:7::1") == Terms(Level.CLEARTEXT)
     assert again.required_of_domains.by_name("mx.bank.example") == Requirement(0x0304)
+    assert again.own.by_address("10.1.2.3") and again.own.by_address("::1")
 
 
 def test_a_version_of_the_file_holds_what_it_is_known_to_hold() -> None:

@@ -240,6 +240,33 @@ def test_users_that_have_logged_in_are_not_judged() -> None:
     assert judge(user, PROVEN) == DUNNO
 
 
+OWN = PeerMap({"192.0.2.0/24": True})
+PLAIN = replace(ARRIVED, encryption_protocol="", queue_id="4Xy")
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        Snapshot(phases=(Phase(TLS12, 100, Answer.REJECT, cleartext=True),)),
+        replace(PROVEN, guard=Guard(Answer.REJECT, 20)),
+        of_domain("example.net"),
+    ],
+)
+def test_the_sites_own_networks_are_not_judged(snapshot: Snapshot) -> None:
+    """The question stands in front of permit_mynetworks: an application in the house sends in cleartext."""
+    assert judge(PLAIN, snapshot).answer in (Answer.DEFER, Answer.REJECT)
+    assert judge(PLAIN, replace(snapshot, own=OWN)) == DUNNO
+    assert judge(PLAIN, replace(snapshot, own=PeerMap({"192.0.2.0/31": True}))) == DUNNO
+    assert judge(PLAIN, replace(snapshot, own=PeerMap({"192.0.2.0/32": True}))) != DUNNO, "a neighbour is none of them"
+
+
+def test_what_a_person_requires_of_a_peer_by_its_address_is_required_in_the_house_too() -> None:
+    both = replace(of_domain("example.net", TLS13), required_of_peers=of_peer("192.0.2.1").required_of_peers, own=OWN)
+    verdict = judge(PLAIN, both)
+    assert (verdict.answer, verdict.ground) == (Answer.DEFER, Ground.NOT_PROTECTED_ENOUGH)
+    assert "asks for TLSv1.2 of this peer" in verdict.reason
+
+
 @pytest.mark.parametrize("address", ["$(reboot)", "fe80::1%$(reboot)", "unknown", ""])
 def test_only_an_address_becomes_part_of_a_command(address: str) -> None:
     verdict = judge(replace(AT_DOOR, client_address=address), of_domain("example.net"))

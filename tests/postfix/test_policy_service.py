@@ -37,6 +37,7 @@ SITE = Settings(
         "smtpd_data_restrictions": "reject_unauth_pipelining, permit",
         "smtpd_restriction_classes": "own_class",
         "own_class": "permit",
+        "mynetworks": "127.7.0.0/24",
     },
 )
 TLS12, TLS13 = openssl(ssl.TLSVersion.TLSv1_2), openssl(ssl.TLSVersion.TLSv1_3)
@@ -176,6 +177,16 @@ def test_what_is_phased_out_is_deferred_and_later_refused(world: PolicyWorld) ->
     assert world.delivers(peer).startswith("250"), "those who do not encrypt are another matter"
     world.obey(f"{stage}2020-02-01")
     assert wait_until(lambda: world.delivers(peer, TLS12).startswith("554 5.7.1"))
+
+
+def test_the_sites_own_networks_are_asked_for_nothing(world: PolicyWorld) -> None:
+    """The question stands in front of permit_mynetworks."""
+    stage = '[[phase_out]]\nbelow = "TLSv1.3"\ncleartext = true\nrefuse = 2020-01-01'
+    world.obey(stage)
+    assert wait_until(lambda: world.delivers("127.9.4.4").startswith("554 5.7.1")), "of strangers it is asked"
+    assert world.delivers("127.0.0.1").startswith("250")
+    assert world.delivers("127.7.0.1").startswith("250"), "in mynetworks"
+    assert world.delivers("127.7.1.1").startswith("554 5.7.1"), "next to it"
 
 
 def test_without_a_policy_nothing_is_refused_or_deferred(world: PolicyWorld) -> None:

@@ -51,7 +51,8 @@ def test_policy_waivers_doors_and_proofs_are_in_it() -> None:
     )
     limits = WaiverLimits(("a.example",))
     waivers = [live(limits=limited(limits)), live("192.0.2.9", until=NOW), live("192.0.2.128/28", level=Level.CLEARTEXT)]
-    view = PostfixSettings(doors=(Doorway(level=Level.LEGACY, port=10225),))
+    own = ("10.0.0.0/8", "[2001:db8::]/32", "no network")
+    view = PostfixSettings(doors=(Doorway(level=Level.LEGACY, port=10225),), own_networks=own)
     snapshot = make_snapshot(policy, waivers, view, {"192.0.2.1": Proof(5)}, NOW)
     assert snapshot.guard == Guard(sessions=3)
     assert snapshot.ports == {"10225": Door.LEGACY}
@@ -60,6 +61,7 @@ def test_policy_waivers_doors_and_proofs_are_in_it() -> None:
     assert snapshot.waivers.by_address("192.0.2.130") == Terms(Level.CLEARTEXT)
     assert snapshot.waivers.by_address("192.0.2.9") is None, "its time is over"
     assert [phase.percent for phase in snapshot.phases] == [7]
+    assert sorted(key for key, _ in snapshot.own.items()) == ["10.0.0.0/8", "127.0.0.1", "2001:db8::/32", "::1"]
     assert make_snapshot(policy, (), view, {}, NOW - timedelta(days=1)).phases == ()
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from mailtls.core.cause import Door
+from mailtls.core.doorset import networks_of
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peermap import PeerMap
 from mailtls.core.policy import Policy
@@ -15,6 +16,8 @@ from mailtls.core.verdict import Proof, Snapshot, Terms
 from mailtls.core.waiver import UNLIMITED
 
 NOTHING: Mapping[str, Proof] = MappingProxyType({})
+LOOPBACK = ("127.0.0.1", "::1")
+"""From where the machine's own programs send, whatever mynetworks says: filters, and whoever reports to root."""
 
 
 def make_snapshot(
@@ -30,6 +33,7 @@ def make_snapshot(
         required_of_peers=PeerMap(policy.require.of_peers()),
         required_of_domains=PeerMap(policy.require.of_domains()),
         phases=tuple(phase for phase in phases if phase is not None),
+        own=PeerMap({str(network): True for network in (*networks_of(view.own_networks), *networks_of(LOOPBACK))}),
     )
 
 

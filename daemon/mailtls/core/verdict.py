@@ -6,6 +6,7 @@ Each judge of `_JUDGES` looks at one thing; the gravest verdict counts, and amon
 
 Promises: who has no requirement, no waiver and no proof against him gets DUNNO; so do users that have logged in, and
 so does everybody at stages that nothing is decided at. A TLS version that nobody knows yet is never called too low.
+The site's own networks are asked for nothing but what the policy requires of a peer that it names.
 
 SECURITY: the sender's domain is a stranger's word: a requirement for it protects the domain's mail from being read,
 not from being forged. The null sender `<>` of bounces belongs to no domain: no limit and no requirement by domain holds
@@ -133,7 +134,8 @@ class Phase:
 class Snapshot:
     """All that a verdict knows beside the facts; made whole, swapped whole.
 
-    `ports`: the doors by the port that they listen on, as Postfix prints it. `proven`: by canonical address.
+    `ports`: the doors by the port that they listen on, as Postfix prints it. `proven`: by canonical address. `own`: the
+    site's own networks.
     """
 
     guard: Guard = Guard()
@@ -143,6 +145,7 @@ class Snapshot:
     required_of_peers: PeerMap[Requirement] = field(default_factory=PeerMap)
     required_of_domains: PeerMap[Requirement] = field(default_factory=PeerMap)
     phases: tuple[Phase, ...] = ()
+    own: PeerMap[bool] = field(default_factory=PeerMap)
 
 
 def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
@@ -176,6 +179,11 @@ class _Case:
         """Give the client's address, spelled as in tables; only where somebody asks."""
         return self.facts.ip
 
+    @property
+    def own(self) -> bool:
+        """Tell whether the client is in the site's own networks; only where somebody asks."""
+        return self.snapshot.own.by_address(self.ip) is not None
+
 
 def domain_of(address: str) -> str:
     """Give the domain of a mail address, in lower case; empty for `<>` and for a local name."""
@@ -190,6 +198,8 @@ def _requirement(case: _Case) -> Verdict:
     domains = snapshot.required_of_domains.by_name(domain_of(facts.sender))
     if seen is None or (peers is None and domains is None):
         return DUNNO
+    if domains is not None and case.own:
+        domains = None  # its own users' mail, or a filter's, which comes back in cleartext
     asked = {"of this peer": peers, "of its sender's domain": domains}
     missed = [(whom, need) for whom, need in asked.items() if need and seen < need.lowest]
     if not missed:
@@ -237,7 +247,7 @@ def _downgrade(case: _Case) -> Verdict:
     if seen is None or seen >= TLS12 or case.door is not Door.STRICT:
         return DUNNO
     proof = case.snapshot.proven.get(case.ip)
-    if proof is None or proof.sessions < guard.sessions:
+    if proof is None or proof.sessions < guard.sessions or case.own:
         return DUNNO
     terms = case.snapshot.waivers.by_address(case.ip)
     if terms is not None and terms.level is Level.CLEARTEXT and seen == CLEARTEXT:
@@ -264,7 +274,7 @@ def _phasing_out(case: _Case) -> Verdict:
     The message's queue id decides: a retry has another one, and passes as often as the percentage says.
     """
     snapshot, seen = case.snapshot, case.seen
-    if not snapshot.phases:
+    if not snapshot.phases or case.own:
         return DUNNO
     waived = snapshot.waivers.by_address(case.ip) is not None
     for phase in snapshot.phases:
