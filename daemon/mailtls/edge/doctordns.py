@@ -4,26 +4,27 @@ dnspython is optional (Debian: python3-dnspython). Where it is missing, or the D
 `NotAskedError` says so, and nothing is concluded.
 
 SECURITY: answers are strangers': counted, cut, and compared; the policy is fetched over HTTPS with the system's
-authorities, at most 64 KB, without following redirections (RFC 8461 3.3).
+authorities, at most 64 KB within seconds (`edge/policyhost.py`).
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException
 from importlib import import_module
 from typing import Any
 
 from mailtls.core.doctorsenders import LONGEST_POLICY, StsPolicy, TlsaRecord, parse_policy
 from mailtls.core.printable import printable
+from mailtls.edge.policyhost import fetch
 
 PATIENCE_S = 3.0
 MOST_RECORDS = 50
 MOST_DOMAINS = 5
+MOST_ADDRESSES = 8
+HTTPS = 443
 
 Ask = Callable[[str, str], tuple[str, ...]]
 """Asks for the records of a name and a type, as text. Raises NotAskedError."""
@@ -68,7 +69,7 @@ def resolver() -> Names:
             words = f"the DNS does not answer for {printable(name, 100)} ({type(error).__name__})"
             raise NotAskedError(words, alone=True) from error
 
-    return Names(ask, _fetch)
+    return Names(ask, lambda domain: _fetch(domain, ask))
 
 
 def tlsa_records(host: str, names: Names) -> tuple[TlsaRecord, ...]:
@@ -99,13 +100,11 @@ def policies(host: str, domains: tuple[str, ...], names: Names) -> tuple[StsPoli
     return tuple(found)
 
 
-def _fetch(domain: str) -> str | None:
-    connection = HTTPSConnection(f"mta-sts.{domain}", timeout=PATIENCE_S, context=ssl.create_default_context())
+def _fetch(domain: str, ask: Ask) -> str | None:
+    host = f"mta-sts.{domain}"
+    addresses = [(each, HTTPS) for each in (*ask(host, "A"), *ask(host, "AAAA"))[:MOST_ADDRESSES]]
     try:
-        connection.request("GET", "/.well-known/mta-sts.txt")
-        answer = connection.getresponse()
-        return answer.read(LONGEST_POLICY).decode("ascii", "replace") if answer.status == 200 else None
-    except (OSError, HTTPException, socket.gaierror, ValueError) as error:
+        found = fetch(host, "/.well-known/mta-sts.txt", addresses, LONGEST_POLICY)
+    except (OSError, HTTPException, ValueError) as error:
         raise NotAskedError(f"the policy of {domain} cannot be fetched ({type(error).__name__})", alone=True) from error
-    finally:
-        connection.close()
+    return None if found is None else found.decode("ascii", "replace")
