@@ -285,6 +285,14 @@ SETTING_ROWS = (
     entry("no such program", "2526 inet n - y - - nosuchd\n", "program_missing"),
     Row("TLS is off behind a proxy", found=ids("tls_off"), master=MASTER + "127.0.0.1:25 inet n - y - - smtpd\n"
         "  -o smtpd_upstream_proxy_protocol=haproxy\n  -o smtpd_tls_security_level=none\n"),
+    Row("people log in without TLS", found=ids("passwords_in_clear"), says=("submission/inet takes passwords",),
+        master=MASTER.replace("level=encrypt", "level=none")),
+    Row("people log in without TLS, as main.cf has it", {"smtpd_tls_security_level": None},
+        ids("tls_off", "passwords_in_clear"), master=MASTER.replace("  -o smtpd_tls_security_level=encrypt\n", "")),
+    Row("sound: people log in behind a proxy that speaks TLS", master=MASTER.replace(
+        "level=encrypt", "level=none\n  -o smtpd_upstream_proxy_protocol=haproxy")),
+    Row("sound: nobody logs in where there is no TLS", master=MASTER.replace("level=encrypt", "level=none").replace(
+        "auth_enable=yes", "auth_enable=no")),
     entry("an entry twice", "smtp inet n - y - - smtpd\n", "service_twice"),
     Row("a global table hides STARTTLS from people", {
         "smtpd_discard_ehlo_keyword_address_maps": "inline:{ 192.0.2.7=starttls }"}, ids("discard_map_for_people")),

@@ -32,6 +32,7 @@ _POSTFIX: dict[str, tuple[Severity, str]] = {
     "milter_invalid": (_E, "Postfix answers MAIL with 451 and STARTTLS with 454, or hangs up: no mail comes in."),
     "level_invalid": (_E, f"Postfix does not know this TLS level: {_DEAD}."),
     "tls_off": (_W, "Mail comes in without encryption, and senders that insist on TLS (DANE, MTA-STS) do not send."),
+    "passwords_in_clear": (_W, "People's passwords go over the net in clear, or they cannot log in at all."),
     "tls_demanded": (_W, "An MX must not demand TLS (RFC 3207 4): mail of servers without it does not come in."),
     "starttls_hidden": (_W, "STARTTLS is hidden from everybody: nobody's mail comes in encrypted."),
     "protocols_invalid": (_E, f"One unknown word switches TLS off: {_454}; `postfix check` is silent."),

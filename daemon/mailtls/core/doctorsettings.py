@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mailtls.core.doctorfinding import DoctorFinding
+from mailtls.core.doctorfinding import EDIT_MASTER, DoctorFinding
 from mailtls.core.doctoridentity import FileState
 from mailtls.core.doctormilters import ASKED as MILTERS_ASKED
 from mailtls.core.doctormilters import milter_findings
@@ -21,8 +21,10 @@ from mailtls.core.serviceconduct import KEYWORDS, LEVEL, MAPS
 CA_FILE, DIGEST, OPENSSL_FILE = "smtpd_tls_CAfile", "smtpd_tls_fingerprint_digest", "tls_config_file"
 DH_FILE, OPTIONS, LOGLEVEL = "smtpd_tls_dh1024_param_file", "tls_ssl_options", "smtpd_tls_loglevel"
 PORT_LOGGING, SNI_MAPS = "smtpd_client_port_logging", "tls_server_sni_maps"
+AUTH, PROXY = "smtpd_sasl_auth_enable", "smtpd_upstream_proxy_protocol"
 ASKED = (
-    CA_FILE, DIGEST, OPENSSL_FILE, DH_FILE, OPTIONS, LOGLEVEL, PORT_LOGGING, SNI_MAPS, KEYWORDS, MAPS, *MILTERS_ASKED,
+    CA_FILE, DIGEST, OPENSSL_FILE, DH_FILE, OPTIONS, LOGLEVEL, PORT_LOGGING, SNI_MAPS, KEYWORDS, MAPS, AUTH, PROXY,
+    *MILTERS_ASKED,
 )  # fmt: skip
 LEVELS = frozenset(
     {"none", "may", "encrypt", "fingerprint", "half-dane", "dane", "dane-only", "verify", "secure"}
@@ -75,9 +77,18 @@ def _level(service: SmtpdService) -> Iterator[DoctorFinding]:
     elif service.role is Role.MX and service.is_off:
         said = f"{service.key} offers no STARTTLS: {LEVEL} is {level or 'empty'}."
         yield _finding("tls_off", service, LEVEL, "may", said)
+    elif service.role is Role.PEOPLE and service.is_off and _takes_passwords(service):
+        said = f"{service.key} takes passwords ({AUTH} = yes) and speaks no TLS: {LEVEL} is {level or 'empty'}."
+        setting = f"-o {LEVEL}=encrypt"  # in main.cf it would hold for port 25 as well
+        yield DoctorFinding("passwords_in_clear", (service.entry,), said, setting, EDIT_MASTER)
     elif service.role is Role.MX and service.is_enforced:
         said = f"{service.key} takes mail from outside and demands TLS."
         yield _finding("tls_demanded", service, LEVEL, "may", said)
+
+
+def _takes_passwords(service: SmtpdService) -> bool:
+    """Tell whether people log in there with nobody in front of it: a proxy may speak TLS in its place."""
+    return service.values.get(AUTH, "").lower() == "yes" and not service.values.get(PROXY)
 
 
 def _discards(service: SmtpdService) -> Iterator[DoctorFinding]:
@@ -91,7 +102,7 @@ def _discards(service: SmtpdService) -> Iterator[DoctorFinding]:
         said = f"{service.key} asks {printable(tables, 200)}, which is meant for port 25."
         setting = f"-o {MAPS}="
         yield DoctorFinding(
-            "discard_map_for_people", (service.entry,), said, setting, "mailtlsctl edit master.cf"
+            "discard_map_for_people", (service.entry,), said, setting, EDIT_MASTER
         )
 
 
@@ -163,8 +174,7 @@ def _tickets(services: list[SmtpdService]) -> Iterator[DoctorFinding]:
         if more:
             said = f"{other.key} shows an {more[0]} certificate, {strict.key} does not, and both give session tickets."
             yield DoctorFinding(
-                "tickets_between_services", (other.entry,), said, f"-o {OPTIONS}=NO_TICKET",
-                "mailtlsctl edit master.cf",
+                "tickets_between_services", (other.entry,), said, f"-o {OPTIONS}=NO_TICKET", EDIT_MASTER,
             )  # fmt: skip
 
 
