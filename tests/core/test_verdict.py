@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mailtls.core.cause import Door
 from mailtls.core.level import Level
 from mailtls.core.peermap import PeerMap
+from mailtls.core.postfixview import Offering
 from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.suite import KeyType
 from mailtls.core.tlsversion import NUMBERS, SSLV3, TLS12, TLS13
 from mailtls.core.verdict import (
     DUNNO,
@@ -224,6 +226,38 @@ def test_a_waiver_may_be_for_small_mail_only(stage: Stage, size: int, ground: Gr
 )
 def test_limits_hold_only_where_the_waiver_is_made_use_of(level: Level, facts: SmtpFacts, used: bool) -> None:
     assert (judge(facts, waived(level, size=10)).ground is Ground.TOO_LARGE) is used
+
+
+HARD = Offering(
+    versions=("TLSv1.2", "TLSv1.3"),
+    certificates=(KeyType.ECDSA,),
+    ciphers=("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "cipher", "strict", "held"),
+    [
+        ("TLSv1.3", "TLS_AES_256_GCM_SHA384", HARD, False),
+        ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", HARD, False),
+        ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", HARD, True),  # for which the strict door has no certificate
+        ("TLSv1.2", "AES128-SHA", HARD, True),
+        ("TLSv1.2", "", HARD, True),
+        ("TLSv1", "ECDHE-ECDSA-AES128-GCM-SHA256", HARD, True),
+        ("TLSv1.4", "TLS_AES_256_GCM_SHA384", HARD, True),
+        ("", "", HARD, True),
+        ("TLSv1.3", "TLS_AES_256_GCM_SHA384", Offering(versions=("TLSv1.2",)), True),
+        ("TLSv1.3", "TLS_AES_256_GCM_SHA384", None, True),
+    ],
+)
+def test_a_waived_peer_that_needs_its_door_no_more_is_not_held_to_limits(
+    protocol: str, cipher: str, strict: Offering | None, held: bool
+) -> None:
+    """Until its waiver is withdrawn it comes by the door whatever it can do: a limit would make its mail bounce."""
+    facts = replace(AT_DOOR, encryption_protocol=protocol, encryption_cipher=cipher)
+    verdict = judge(facts, replace(waived(senders=("x.example",)), strict=strict))
+    assert verdict.ground is (Ground.SENDER_NOT_WAIVED if held else Ground.NOTHING)
+    assert "outdated" not in verdict.text, "a door may be for the kind of certificate only"
 
 
 def test_the_gravest_verdict_counts() -> None:

@@ -19,6 +19,7 @@ from mailtls.core.level import Level
 from mailtls.core.milterdialogue import LONGEST, MACROS
 from mailtls.core.peermap import PeerMap
 from mailtls.core.smtpfacts import Stage
+from mailtls.core.snapshotfile import VERSION
 from mailtls.core.verdict import (
     HEADER,
     Answer,
@@ -189,7 +190,7 @@ def test_a_broken_file_of_verdicts_leaves_the_former_in_force_and_is_said_once(m
     with Mta(milter.socket) as caller:
         assert message(caller) != CONTINUE
         before = len(milter.words())
-        milter.put(b"mailtls-verdicts 1\n{")
+        milter.put(b"mailtls-verdicts %d\n{" % VERSION)
         threading.Event().wait(0.15)
         for _ in range(3):
             assert message(caller) != CONTINUE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailtls.core.snapshotfile import write_snapshot
+from mailtls.core.snapshotfile import VERSION, write_snapshot
 from mailtls.core.verdict import Guard, Snapshot
 from mailtls.edge import snapshotreader
 from mailtls.edge.snapshotreader import PAUSE_S, SnapshotReader
@@ -65,7 +65,7 @@ def test_without_a_file_nothing_is_known_and_that_is_said_once(bench: Bench) -> 
 def test_a_broken_file_leaves_the_former_in_force_and_the_next_good_one_is_said(bench: Bench) -> None:
     bench.put(write_snapshot(of(1)))
     bench.reader.current()
-    bench.put(b"mailtls-verdicts 1\n{")
+    bench.put(b"mailtls-verdicts %d\n{" % VERSION)
     assert bench.after_a_pause() == of(1) and bench.after_a_pause() == of(1)
     assert len(bench.said) == 1 and "it cannot be read" in bench.said[0]
     bench.put(write_snapshot(of(2)))

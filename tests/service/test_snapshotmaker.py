@@ -15,7 +15,7 @@ from tests.edge.remembering import live
 from mailtls.core.cause import Door
 from mailtls.core.level import Level
 from mailtls.core.policy import parse_policy
-from mailtls.core.postfixview import Doorway, PostfixSettings
+from mailtls.core.postfixview import Doorway, Offering, PostfixSettings
 from mailtls.core.snapshotfile import read_snapshot
 from mailtls.core.snapshotplan import make_snapshot
 from mailtls.core.verdict import Guard, Proof, Snapshot, Terms
@@ -45,6 +45,9 @@ def running(maker: SnapshotMaker, work: Callable[[], object]) -> None:
     asyncio.run(asyncio.wait_for(whole(), 30))
 
 
+STRICT = Offering(versions=("TLSv1.2", "TLSv1.3"))
+
+
 def test_policy_waivers_doors_and_proofs_are_in_it() -> None:
     policy = parse_policy(
         '[downgrade]\nsessions = 3\n[[phase_out]]\nbelow = "TLSv1.2"\nstages = [{ on = 2026-11-21, percent = 7 }]', "p.toml"
@@ -52,7 +55,7 @@ def test_policy_waivers_doors_and_proofs_are_in_it() -> None:
     limits = WaiverLimits(("a.example",))
     waivers = [live(limits=limited(limits)), live("192.0.2.9", until=NOW), live("192.0.2.128/28", level=Level.CLEARTEXT)]
     own = ("10.0.0.0/8", "[2001:db8::]/32", "no network")
-    view = PostfixSettings(doors=(Doorway(level=Level.LEGACY, port=10225),), own_networks=own)
+    view = PostfixSettings(doors=(Doorway(level=Level.LEGACY, port=10225),), own_networks=own, strict=STRICT)
     snapshot = make_snapshot(policy, waivers, view, {"192.0.2.1": Proof(5)}, NOW)
     assert snapshot.guard == Guard(sessions=3)
     assert snapshot.ports == {"10225": Door.LEGACY}
@@ -60,6 +63,7 @@ def test_policy_waivers_doors_and_proofs_are_in_it() -> None:
     assert snapshot.waivers.by_address("192.0.2.7") == Terms(Level.LEGACY, limits)
     assert snapshot.waivers.by_address("192.0.2.130") == Terms(Level.CLEARTEXT)
     assert snapshot.waivers.by_address("192.0.2.9") is None, "its time is over"
+    assert snapshot.strict == STRICT
     assert [phase.percent for phase in snapshot.phases] == [7]
     assert sorted(key for key, _ in snapshot.own.items()) == ["10.0.0.0/8", "127.0.0.1", "2001:db8::/32", "::1"]
     assert make_snapshot(policy, (), view, {}, NOW - timedelta(days=1)).phases == ()

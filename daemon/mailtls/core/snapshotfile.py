@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from mailtls.core.printable import printable
 from mailtls.core.verdict import Snapshot
 
-VERSION = 2
+VERSION = 3
 """Goes up with every change of `Snapshot` or of a value in it: a milter that does not know a field must not skip it."""
 
 LARGEST = 64 * 1024 * 1024

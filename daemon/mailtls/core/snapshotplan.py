@@ -34,6 +34,7 @@ def make_snapshot(
         required_of_domains=PeerMap(policy.require.of_domains()),
         phases=tuple(phase for phase in phases if phase is not None),
         own=PeerMap({str(network): True for network in (*networks_of(view.own_networks), *networks_of(LOOPBACK))}),
+        strict=view.strict,
     )
 
 

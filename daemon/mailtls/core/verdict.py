@@ -24,8 +24,10 @@ from hashlib import blake2b
 
 from mailtls.core.cause import Door
 from mailtls.core.level import Level
+from mailtls.core.offer import would_be_taken
 from mailtls.core.peer import is_address
 from mailtls.core.peermap import PeerMap
+from mailtls.core.postfixview import Offering
 from mailtls.core.printable import printable
 from mailtls.core.smtpfacts import CLEARTEXT, SmtpFacts, Stage
 from mailtls.core.tlsversion import TLS12, TLS13, name_of
@@ -135,7 +137,7 @@ class Snapshot:
     """All that a verdict knows beside the facts; made whole, swapped whole.
 
     `ports`: the doors by the port that they listen on, as Postfix prints it. `proven`: by canonical address. `own`: the
-    site's own networks.
+    site's own networks. `strict`: what the strict door takes, None where that is not known.
     """
 
     guard: Guard = Guard()
@@ -146,6 +148,7 @@ class Snapshot:
     required_of_domains: PeerMap[Requirement] = field(default_factory=PeerMap)
     phases: tuple[Phase, ...] = ()
     own: PeerMap[bool] = field(default_factory=PeerMap)
+    strict: Offering | None = None
 
 
 def judge(facts: SmtpFacts, snapshot: Snapshot) -> Verdict:
@@ -317,7 +320,20 @@ def _limits(case: _Case) -> WaiverLimits | None:
     if terms is None:
         return None
     used = not encrypted if terms.level is Level.CLEARTEXT else case.door is not Door.STRICT
-    return terms.limits if used else None
+    return terms.limits if used and not _strict_would_take(case) else None
+
+
+def _strict_would_take(case: _Case) -> bool:
+    """Tell whether the session has what the strict door takes as well, though it came by another one.
+
+    A suite of TLS 1.3 does not name its certificate: what it is used over is not weak, and it is not held to limits.
+    """
+    strict, version = case.snapshot.strict, case.facts.version
+    return (
+        strict is not None
+        and version is not None
+        and would_be_taken(name_of(version), case.facts.encryption_cipher, strict)
+    )
 
 
 def _holds(listed: tuple[str, ...], domain: str) -> bool:
@@ -329,7 +345,7 @@ def _over(facts: SmtpFacts, ground: Ground, what: str, only: str) -> Verdict:
     return Verdict(
         Answer.DEFER,
         ground,
-        f"Over outdated or no encryption this server takes from you only mail {only}; please update your TLS",
+        f"By an exception for your TLS this server takes from you only mail {only}; please update your TLS",
         _said(facts, f"deferred: its waiver does not reach to {what}"),
     )
 
