@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from mailtls.edge.nss import capability
-from mailtls.service.gateway import Times, _pump
+from mailtls.service.gateway import FOR_VISITS, Times, _pump
 
 from .gatewayhouse import exactly, gateway_house, polite, reply
 
@@ -171,6 +171,19 @@ def test_a_flood_from_one_address_is_turned_away_and_the_others_are_served(tmp_p
         greeted = [reply(client) for client in flood]
         assert greeted.count(b"220 mx ESMTP\r\n") == 5
         assert greeted.count(b"421 4.7.0 Error: too many connections, try again later\r\n") == 195
+
+
+def test_a_gateway_that_is_full_still_answers_this_machine_itself_and_so_many_visits_only(tmp_path: Path) -> None:
+    """The keeper visits from the address that it calls; were it sent away, the door would be shut for all."""
+    with gateway_house(tmp_path, per_address=5, sessions=10) as house, ExitStack() as stack:
+        for number in range(10):
+            client = stack.enter_context(house.call(f"127.0.7.{number + 1}"))
+            assert reply(client) == b"220 mx ESMTP\r\n"
+        assert reply(stack.enter_context(house.call("127.0.7.99"))).startswith(b"421 4.7.0")
+        stack.enter_context(house.secure("127.0.0.1"))
+        visits = [reply(stack.enter_context(house.call("127.0.0.1"))) for _ in range(FOR_VISITS)]
+        assert [each[:3] for each in visits] == [b"220"] * (FOR_VISITS - 1) + [b"421"]
+        assert reply(stack.enter_context(house.call("127.0.7.99"))).startswith(b"421 4.7.0")
 
 
 def test_garbage_at_every_stage_ends_its_own_session_only(tmp_path: Path) -> None:

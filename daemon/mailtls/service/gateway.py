@@ -9,6 +9,8 @@ words. Where Postfix does not answer the client gets a 421 and keeps its mail.
 
 SECURITY: this process holds a key of its own, reaches one socket of Postfix, and has no network: the connections of
 its clients come from sockets that systemd passed. Everything is bounded: sessions, sessions of one address, time.
+A few sessions are kept for this machine itself, so that the keeper, whose visit decides whether the door is open for
+anybody, does not take a gateway that serves all it may for a dead one.
 DIAGNOSTICS: as tlsproxy's lines, so that the watcher reads them; see core/nssreason.py. Behind DISCONNECT stands how
 many messages Postfix took: what Postfix says of the same session is left aside, so that it counts once.
 """
@@ -46,6 +48,7 @@ HANDSHAKE_S = 60.0
 IDLE_S = 330.0  # a little longer than Postfix's own smtpd_timeout, so that it is Postfix who speaks
 LINGER_S = 2.0  # for Postfix's last answer after the client has ended
 GREETING = 4096  # bytes of Postfix's second greeting
+FOR_VISITS = 4  # sessions above the limit that only this machine itself may have
 
 Tell = Callable[[str], None]
 
@@ -106,7 +109,7 @@ class Gateway:
         except OSError:
             stream.close()
             return
-        if self._present.total() >= self._settings.sessions or self._present[client[0]] >= self._settings.per_address:
+        if self._is_full_for(client[0], server[0]):
             self._tell(f"warning: too many connections: {_spelled(client)} was sent away")
             with suppress(OSError):
                 connection.send(BUSY)
@@ -123,6 +126,11 @@ class Gateway:
             self._present[client[0]] -= 1
             if not self._present[client[0]]:
                 del self._present[client[0]]
+
+    def _is_full_for(self, ip: str, called: str) -> bool:
+        """Tell whether an address that called this one is to be sent away. Who calls itself is on this machine."""
+        limit = self._settings.sessions + (FOR_VISITS if ip == called else 0)
+        return self._present.total() >= limit or self._present[ip] >= self._settings.per_address
 
 
 @dataclass(slots=True)
