@@ -316,3 +316,23 @@ def test_a_key_that_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert run.stdout == f"fatal: {tmp_path}/none: no such file or directory; mailtlsctl setup makes it\n"
     assert run.stderr == ""
+
+
+def test_a_key_that_serves_nobody_is_said_in_one_sentence(tmp_path: Path) -> None:
+    """Every suite of this door is with RSA key exchange."""
+    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=mx")
+    for command in (
+        (*new, "-keyout", "key.pem", "-out", "certificate.pem"),
+        ("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER", "-out", "key"),
+        ("openssl", "x509", "-in", "certificate.pem", "-outform", "DER", "-out", "certificate"),
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    configuration = tmp_path / "mailtls.toml"
+    configuration.write_text('[gateway]\nlisten = ["127.0.0.1:0"]\n')
+    run = subprocess.run(
+        [sys.executable, "-m", "mailtls.gateway", "--config", configuration, "--key", tmp_path / "key", "--certificate",
+         tmp_path / "certificate"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stdout.startswith("fatal: the key of the sslv3 door is no RSA key, and all its suites need one; mailtlsctl")
+    assert run.stderr == ""

@@ -32,6 +32,8 @@ _LIBRARIES = ("libnspr4.so", "libnss3.so", "libssl3.so")
 _SECURITY, _HANDSHAKE_AS_SERVER, _NO_CACHE = 1, 6, 9
 _FULL_DUPLEX, _SESSION_TICKETS, _RENEGOTIATION, _V2_HELLO = 11, 18, 20, 38
 _NEVER = 0  # SSL_RENEGOTIATE_NEVER
+# keythi.h: rsaKey of KeyType
+_RSA = 1
 # secmodt.h: KU_ALL
 _ANY_USE = 0xFF
 # prerror.h, prio.h
@@ -200,6 +202,7 @@ class _Calls:
             (nss.PK11_GetInternalSlot, Handle),
             (nss.PK11_ImportDERPrivateKeyInfoAndReturnKey, c_int, Handle, POINTER(_Item), c_void_p, c_void_p, c_int,
              c_int, c_uint, POINTER(Handle), c_void_p),
+            (nss.SECKEY_GetPrivateKeyType, c_int, Handle),
             (ssl.NSS_SetDomesticPolicy, c_int),
             (ssl.SSL_ImportFD, Handle, Handle, Handle),
             (ssl.SSL_OptionSet, c_int, Handle, c_int32, c_int),
@@ -232,6 +235,10 @@ class _Calls:
         )
         if failed or handle.value is None:
             raise ConfigError(f"the key of the sslv3 door cannot be read: {self.word()}")
+        if self.nss.SECKEY_GetPrivateKeyType(handle) != _RSA:
+            raise ConfigError(
+                "the key of the sslv3 door is no RSA key, and all its suites need one; mailtlsctl setup makes one"
+            )
         return handle.value, taken
 
     def model(self, certificate: int, key: int) -> int:
