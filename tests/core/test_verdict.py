@@ -392,6 +392,15 @@ def test_who_has_a_waiver_is_phased_out_only_where_the_file_says_so() -> None:
     assert judge(AT_DOOR, replace(phased(100, waived=True), waivers=waivers)).ground is Ground.PHASED_OUT
 
 
+def test_of_several_rules_that_draw_the_gravest_counts_wherever_it_stands() -> None:
+    deferring, refusing = Phase(TLS13, 100), Phase(TLS12, 100, Answer.REJECT)
+    for phases in ((deferring, refusing), (refusing, deferring)):
+        assert judge(OLD, Snapshot(phases=phases)).answer is Answer.REJECT
+        assert judge(replace(OLD, encryption_protocol="TLSv1.2"), Snapshot(phases=phases)).answer is Answer.DEFER
+    first = Phase(TLS12, 100, text="The first")
+    assert judge(OLD, Snapshot(phases=(first, deferring))).text == "The first", "of two that defer"
+
+
 def test_the_client_reads_until_when_and_what_to_do() -> None:
     deferred = judge(OLD, phased(100, refused_on="2027-07-01", url="https://x.example/tls"))
     assert deferred.answer is Answer.DEFER

@@ -280,11 +280,15 @@ def _phasing_out(case: _Case) -> Verdict:
     if not snapshot.phases or case.own:
         return DUNNO
     waived = snapshot.waivers.by_address(case.ip) is not None
-    for phase in snapshot.phases:
-        meant = (phase.cleartext or seen != CLEARTEXT) and (phase.waived or not waived)
-        if meant and seen is not None and seen < phase.lowest and _drawn(case.facts) < phase.percent:
-            return _phased_out(case.facts, phase, _shown(case))
-    return DUNNO
+    drawn = [
+        phase
+        for phase in snapshot.phases
+        if (phase.cleartext or seen != CLEARTEXT) and (phase.waived or not waived)
+        if seen is not None and seen < phase.lowest and _drawn(case.facts) < phase.percent
+    ]
+    if not drawn:
+        return DUNNO
+    return _phased_out(case.facts, max(drawn, key=lambda phase: _GRAVITY[phase.answer]), _shown(case))
 
 
 def _drawn(facts: SmtpFacts) -> int:
