@@ -206,6 +206,9 @@ CIPHER_ROWS = (
 
 CERTIFICATE_ROWS = (
     rsa("no such file", "nope.pem", "rsa.key", "certificate_missing"),
+    Row("certificate: a relative name that is not in the queue directory", {
+        "smtpd_tls_cert_file": "etc/rsa.pem", "smtpd_tls_key_file": "{pki}/rsa.key"}, ids("certificate_missing"),
+        says=("/queue/etc/rsa.pem",)),
     rsa("no such key", "rsa.pem", "nope.key", "key_missing"),
     rsa("an empty file", "empty.pem", "rsa.key", "certificate_broken"),
     rsa("no PEM", "junk.pem", "rsa.key", "certificate_broken"),
@@ -244,6 +247,7 @@ SETTING_ROWS = (
     one("STARTTLS hidden", "smtpd_discard_ehlo_keywords", "chunking, STARTTLS", "starttls_hidden"),
     one("authorities: missing", "smtpd_tls_CAfile", "{pki}/nope.pem", "ca_file_broken"),
     one("digest: unknown", "smtpd_tls_fingerprint_digest", "foo", "digest_unknown"),
+    one("OpenSSL's file: a relative name", "tls_config_file", "nope.cnf", "openssl_file_missing", says=("whole path",)),
     one("DH: missing", "smtpd_tls_dh1024_param_file", "{pki}/nope.pem", "dh_file_broken"),
     one("DH: 1024 bits", "smtpd_tls_dh1024_param_file", "{pki}/dh1024.pem", "dh_too_small"),
     one("options: unknown", "tls_ssl_options", "NO_TICKET FOO", "tls_option_unknown", says=("FOO",)),

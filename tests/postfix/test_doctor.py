@@ -142,3 +142,18 @@ def _listen_high(other: socket.socket) -> int:
             other.listen()
             return port
     raise AssertionError("no port is free")
+
+
+def test_relative_names_of_files_begin_in_the_queue_directory(tmp_path: Path, pki: Pki) -> None:
+    """As a running Postfix takes them (chdir in master/single_server.c): the same row is sound where the files are there."""
+    main: dict[str, str | None] = {
+        "smtpd_tls_cert_file": None, "smtpd_tls_key_file": None, "smtpd_tls_eccert_file": None,
+        "smtpd_tls_eckey_file": None, "smtpd_tls_chain_files": "pem/both.all",
+    }  # fmt: skip
+    row = Row("relative", main, master=MASTER.replace(
+        "-  smtpd\n", "-  smtpd\n  -o smtpd_discard_ehlo_keyword_address_maps=cidr:pem/table\n", 1))  # fmt: skip
+    (tmp_path / "queue/pem").mkdir(parents=True)
+    (tmp_path / "queue/pem/both.all").symlink_to(pki.directory / "both.all")
+    (tmp_path / "queue/pem/table").write_text("192.0.2.0/24 starttls\n")
+    found = examined(row, tmp_path, pki).findings
+    assert not found, spelled(found)

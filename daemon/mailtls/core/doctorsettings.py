@@ -129,6 +129,7 @@ def _files(service: SmtpdService, facts: SettingFacts) -> Iterator[DoctorFinding
         path = service.values.get(parameter, "")
         if facts.files.get(path) in (FileState.MISSING, FileState.BROKEN):
             why = "there is no such file" if facts.files[path] is FileState.MISSING else "it holds no certificate"
+            why = why if path.startswith("/") else "Postfix wants its whole path, from / on"
             value = "" if parameter == CA_FILE else "default"
             yield _finding(name, service, parameter, value, f"{parameter} = {printable(path, 200)}: {why}.")
     digest = service.values.get(DIGEST, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 from mailtls.core import doctorsettings, offering
 from mailtls.core.doctorservice import Role, role_of
 from mailtls.core.doctorvalues import OURS
-from mailtls.core.doorcertificate import CERTIFICATE_FILES
+from mailtls.core.doorcertificate import CERTIFICATE, CERTIFICATE_FILES, CHAIN_FILES, EC_CERTIFICATE, EC_KEY, KEY
 from mailtls.core.mastercf import MasterCf, Service, parse_master_cf
 from mailtls.edge.doctortables import ask_postmap
 from mailtls.edge.postconf import Postconf, Reading
@@ -25,7 +25,9 @@ BASICS = (
     "daemon_directory", "multi_instance_directories", "mailbox_transport", "local_transport", "virtual_transport",
     "mailbox_transport_maps", "maillog_file", "inet_interfaces", "inet_protocols",
 )  # fmt: skip
-NAMES = tuple(dict.fromkeys((*offering.ASKED, *CERTIFICATE_FILES, *doctorsettings.ASKED)))
+NAMES = tuple(dict.fromkeys((*offering.ASKED, *CERTIFICATE_FILES, *doctorsettings.ASKED, "queue_directory")))
+FILES = (CERTIFICATE, KEY, EC_CERTIFICATE, EC_KEY, doctorsettings.CA_FILE, doctorsettings.DH_FILE)
+_NO_FILES = frozenset({"", "auto", "none"})
 MOST_INSTANCES = 32
 MOST_SERVICES = 64
 LARGEST = 4 * 1024 * 1024
@@ -113,8 +115,20 @@ def _smtpds(postconf: Postconf, master: MasterCf, interfaces: str) -> Iterator[S
         plain = {name: value for name, value in service.overrides.items() if "\n" not in value and _RUN.fullmatch(name)}
         own = tuple(name for name in plain if OURS.fullmatch(name))
         values = postconf.values(*dict.fromkeys((*NAMES, *own)), overrides=plain)
+        values.update(_files_of(values))
         set_here = {name: values[name] for name in own if name in values}
         yield ServiceReading(service, role_of(service, interfaces), values, set_here)
+
+
+def from_queue(name: str, queue: str) -> str:
+    """Complete the name of a file that is not absolute: smtpd stands in its queue directory when it reads them."""
+    return name if name.lower() in _NO_FILES or name.startswith("/") else f"{queue}/{name}"
+
+
+def _files_of(values: Mapping[str, str]) -> dict[str, str]:
+    queue, chains = values["queue_directory"], values.get(CHAIN_FILES, "").replace(",", " ").split()
+    named = {name: from_queue(values.get(name, ""), queue) for name in FILES}
+    return {**named, CHAIN_FILES: ", ".join(from_queue(each, queue) for each in chains)}
 
 
 def _programs(master: MasterCf, daemons: Path) -> dict[str, bool]:

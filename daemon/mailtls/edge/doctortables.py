@@ -5,6 +5,7 @@ Tables that ask another program are left alone: one that does not answer would h
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,8 +18,8 @@ PATIENCE_S = 10.0
 MOST_WORDS = 12
 
 
-def table_state(configuration: Path, spelled: str) -> TableState:
-    """Ask one table, `type:name`."""
+def table_state(configuration: Path, spelled: str, queue: Path | None = None) -> TableState:
+    """Ask one table, `type:name`; a name that is not absolute begins in the `queue` directory, where smtpd stands."""
     kind, colon, _ = spelled.partition(":")
     if colon and (kind in NETWORKED or kind == "proxy"):
         return TableState(spelled, Answer.NOT_ASKED)
@@ -26,7 +27,7 @@ def table_state(configuration: Path, spelled: str) -> TableState:
         return TableState(spelled, Answer.BROKEN, ("a type is missing, as in lmdb:FILE",))
     if kind in WITHOUT_FILES and kind != "fail":
         return TableState(spelled, Answer.FINE)
-    asked = ask_postmap(configuration, spelled)
+    asked = ask_postmap(configuration, spelled, queue)
     if asked is None:
         return TableState(spelled, Answer.NOT_ASKED)
     status, words = asked
@@ -35,13 +36,13 @@ def table_state(configuration: Path, spelled: str) -> TableState:
     return TableState(spelled, answer_of(status, words), words)
 
 
-def ask_postmap(configuration: Path, spelled: str) -> tuple[int, tuple[str, ...]] | None:
+def ask_postmap(configuration: Path, spelled: str, queue: Path | None = None) -> tuple[int, tuple[str, ...]] | None:
     """Ask a table; give the status and what postmap said beside the answer; None where it cannot be run, or hangs."""
     try:
         ran = subprocess.run(  # noqa: S603 - Postfix's own program and the operator's table
             ["postmap", "-c", str(configuration), "-q", KEY, spelled], capture_output=True, timeout=PATIENCE_S,  # noqa: S607
             stdin=subprocess.DEVNULL, env={"PATH": PATH, "MAIL_LOGTAG": "postmap"}, text=True, errors="replace",
-            check=False,
+            check=False, cwd=queue if queue is not None and os.access(queue, os.X_OK) else None,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return None

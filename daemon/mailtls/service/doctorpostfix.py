@@ -116,7 +116,7 @@ def _of_instance(
         services.append(service)
         yield from _identity_findings(service, identities, _hosts(instance, names), now)
         yield from cipher_findings(service)
-        yield from _table_findings(service, instance.directory, found)
+        yield from _table_findings(service, instance, found)
         if service.role is Role.MX and not service.is_off:
             found.identities.setdefault(instance.basics.get("myhostname", ""), identities)
     found.services += services
@@ -203,6 +203,9 @@ def _setting_facts(services: list[SmtpdService], files: FileReader) -> SettingFa
             path = service.values.get(parameter, "")
             if path.lower() in _SPECIAL_FILES or path in states:
                 continue
+            if not path.startswith("/"):  # only of tls_config_file, of which Postfix wants it whole (tls/tls_misc.c)
+                states[path] = FileState.MISSING
+                continue
             states[path], text, _ = files.text(path)
             if states[path] is FileState.READ and parameter == CA_FILE and not parse_pem(text):
                 states[path] = FileState.BROKEN
@@ -213,10 +216,10 @@ def _setting_facts(services: list[SmtpdService], files: FileReader) -> SettingFa
     return SettingFacts(states, bits, {name: has_digest(name) for name in names})
 
 
-def _table_findings(service: SmtpdService, directory: Path, found: PostfixRound) -> Iterator[DoctorFinding]:
+def _table_findings(service: SmtpdService, instance: Instance, found: PostfixRound) -> Iterator[DoctorFinding]:
     for parameter in (MAPS, SNI_MAPS):
         for spelled in tables_of(service.values.get(parameter, "")):
-            state = table_state(directory, spelled)
+            state = table_state(instance.directory, spelled, Path(instance.basics["queue_directory"]))
             if state.answer is Answer.UNREADABLE:
                 what = f"table {printable(spelled, 200)}"
                 found.unseen.append(Unseen(what, "this user may not read it", "sudo mailtlsctl doctor"))
