@@ -376,6 +376,26 @@ def test_the_same_message_always_draws_the_same_lot() -> None:
     assert len(set(without)) == 2, "before a content filter there is no queue id yet"
 
 
+def unnamed(port: int | str, **others: str) -> Answer:
+    """Answer a message without a queue id (smtpd_proxy_filter), of which the milter knows no instance either."""
+    facts = replace(OLD, queue_id="", client_port=str(port), **others)
+    return judge(facts, phased(75)).answer
+
+
+def test_a_message_that_nothing_names_draws_by_its_session_so_that_a_retry_has_another_lot() -> None:
+    answers = [unnamed(port) for port in range(40_000, 42_000)]
+    assert abs(answers.count(Answer.DEFER) / len(answers) - 0.75) < 0.05
+    assert all(unnamed(port) is unnamed(port, instance="a.1") for port in range(40_000, 40_100)), "both say the same"
+
+
+@pytest.mark.parametrize("port", ["", "0", "unknown"])
+def test_where_retries_cannot_be_told_apart_no_lot_is_drawn_until_everybody_is_meant(port: str) -> None:
+    for number in range(200):
+        facts = replace(OLD, queue_id="", client_port=port, client_address=f"192.0.2.{number}")
+        assert judge(facts, phased(99)) == DUNNO
+        assert judge(facts, phased(100, Answer.REJECT)).answer is Answer.REJECT
+
+
 def test_only_what_is_below_the_floor_is_phased_out() -> None:
     all_of_it = phased(100)
     assert judge(OLD, all_of_it).ground is Ground.PHASED_OUT

@@ -15,7 +15,7 @@ from mailtls.core.cause import Cause, Door, Outcome, Service
 from mailtls.core.peer import Peer
 from mailtls.core.proof import Proofs
 from mailtls.core.session import Session
-from mailtls.core.smtpfacts import SmtpFacts, Stage
+from mailtls.core.smtpfacts import LONGEST_ADDRESS, SmtpFacts, Stage
 from mailtls.core.tlsversion import TLS13
 from mailtls.core.verdict import DUNNO, Answer, Ground, Proof, Snapshot, Verdict
 from mailtls.service.announcer import Announcer
@@ -87,8 +87,36 @@ def test_before_a_content_filter_the_instance_is_what_names_a_message() -> None:
         world.desk.take(replace(FACTS, queue_id="", instance=instance), DUNNO)
     assert world.messages() == 2
     for _ in range(2):
-        world.desk.take(replace(FACTS, queue_id=""), DUNNO)
+        world.desk.take(replace(FACTS, queue_id="", client_port=""), DUNNO)
     assert world.messages() == 4, "what nothing names cannot be told apart"
+
+
+@pytest.mark.parametrize("order", ["pm", "mp", "ppmm", "mmpp", "pmmp", "pmpm"])
+def test_a_message_without_a_queue_id_counts_once_where_both_tell_of_it(order: str) -> None:
+    """Before a content filter (smtpd_proxy_filter): the policy service knows an instance, the milter nothing."""
+    world, told = World(), 0
+    for interface in order:
+        told += interface == "p"
+        world.desk.take(replace(FACTS, queue_id="", instance=f"a.{told}" if interface == "p" else ""), DUNNO)
+    assert world.messages() == len(order) // 2
+
+
+def test_messages_without_a_queue_id_of_other_sessions_are_others() -> None:
+    world = World()
+    world.desk.take(replace(FACTS, queue_id="", instance="a.1"), DUNNO)
+    world.desk.take(replace(FACTS, queue_id="", client_port="4001"), DUNNO)
+    world.desk.take(replace(FACTS, queue_id="", client_port=""), DUNNO)
+    assert world.messages() == 3
+
+
+def test_what_names_a_message_takes_a_bounded_place() -> None:
+    world = World()
+    world.desk.take(replace(FACTS, queue_id="x" * 100_000, instance="y" * 100_000), DUNNO)
+    world.desk.take(replace(FACTS, queue_id="", instance="y" * 100_000, client_port="9" * 100_000), DUNNO)
+    world.desk.settle()
+    kept = [*world.desk._messages, *world.desk._unnamed]
+    assert len(kept) == 2
+    assert all(len(part) <= LONGEST_ADDRESS for key in kept for part in key)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.DATA])

@@ -274,7 +274,7 @@ def _downgrade(case: _Case) -> Verdict:
 def _phasing_out(case: _Case) -> Verdict:
     """Defer some of what is below a floor that is on its way, later refuse it.
 
-    The message's queue id decides: a retry has another one, and passes as often as the percentage says.
+    The message's queue id decides, or the session: a retry has another one, and passes as often as the percentage says.
     """
     snapshot, seen = case.snapshot, case.seen
     if not snapshot.phases or case.own:
@@ -292,8 +292,16 @@ def _phasing_out(case: _Case) -> Verdict:
 
 
 def _drawn(facts: SmtpFacts) -> int:
-    """Draw a number from 0 to 99 that this message always gets, whoever draws it."""
-    lot = f"{facts.peer.ip} {facts.queue_id or facts.instance}".encode("utf-8", "backslashreplace")
+    """Draw a number from 0 to 99 that this message always gets, whoever draws it.
+
+    Without a queue id (smtpd_proxy_filter) its session draws, by the client's port, which a retry has another of. Where
+    nothing tells a retry from the first attempt the number is the last: to draw would be to shut the peer out.
+    """
+    port = facts.client_port if facts.client_port not in ("", "0", "unknown") else ""
+    name = facts.queue_id or port or facts.instance
+    if not name:
+        return 99
+    lot = f"{facts.peer.ip} {name}".encode("utf-8", "backslashreplace")
     return int.from_bytes(blake2b(lot, digest_size=8).digest()) % 100
 
 

@@ -83,6 +83,7 @@ class FactsDesk:
         self._changed = changed
         self._waiting: deque[tuple[SmtpFacts, Verdict] | bytes] = deque()
         self._messages: OrderedDict[tuple[str, str, Stage], None] = OrderedDict()
+        self._unnamed: OrderedDict[tuple[str, str, Stage], int] = OrderedDict()
         self._sessions: OrderedDict[str, list[_Negotiated]] = OrderedDict()
         self._told: OrderedDict[tuple[str, Ground], datetime] = OrderedDict()
 
@@ -134,14 +135,27 @@ class FactsDesk:
 
     def _is_known(self, facts: SmtpFacts) -> bool:
         """Tell whether somebody else told of this already. Before a content filter there is no queue id."""
-        name = facts.queue_id or facts.instance
-        if not name:
+        ip, name = facts.client_address[:LONGEST_ADDRESS], facts.queue_id or facts.instance
+        if name:
+            key = ip, name[:LONGEST_ADDRESS], facts.protocol_state
+            if key in self._messages:
+                return True
+            _keep(self._messages, key, None)
+        return not facts.queue_id and self._is_matched(ip, facts)
+
+    def _is_matched(self, ip: str, facts: SmtpFacts) -> bool:
+        """Tell whether this is the other interface's word of a message without a queue id.
+
+        Only the policy service knows an instance. Both tell of each message of a session: whoever is behind the other
+        says nothing new.
+        """
+        if port_of(facts) is None:
             return False
-        key = facts.client_address[:LONGEST_ADDRESS], name, facts.protocol_state
-        if key in self._messages:
-            return True
-        _keep(self._messages, key, None)
-        return False
+        key = ip, facts.client_port, facts.protocol_state
+        ahead = self._unnamed.get(key, 0)
+        one = 1 if facts.instance else -1
+        _keep(self._unnamed, key, ahead + one)
+        return ahead * one < 0
 
     def _prove(self, facts: SmtpFacts, door: Door, now: datetime, *, counted: bool) -> Standing:
         version = facts.version
