@@ -282,8 +282,10 @@ def test_without_a_directory_nothing_is_made(tmp_path: Path) -> None:
 
 
 def test_a_tcp_port_is_for_loopback_only(tmp_path: Path) -> None:
-    (ours,) = PolicySockets(tmp_path / "none" / "policy", "127.0.0.1:0", lambda: ()).open()
-    assert ours.getsockname()[0] == "127.0.0.1"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (ours,) = PolicySockets(tmp_path / "none" / "policy", f"127.0.0.1:{port}", lambda: ()).open()
+    assert ours.getsockname() == ("127.0.0.1", port)
     for listen in ("0.0.0.0:9812", "[2001:db8::1]:9812"):
         with pytest.raises(ConfigError, match="write a loopback address"):
             PolicySockets(tmp_path / "none" / "policy", listen, lambda: ()).open()

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 from mailtls.core.snapshotfile import write_snapshot
 from mailtls.core.verdict import Snapshot
@@ -56,15 +57,15 @@ class SnapshotMaker:
 
     async def run(self) -> None:
         """Make it whenever something changes, until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            began = monotonic()  # uvloop's own time stands still while one is made
             self.refresh()
-            rested = began + REST * (loop.time() - began)
+            rested = began + REST * (monotonic() - began)
             await self._write()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), EVERY)
-            await asyncio.sleep(max(PAUSE, rested - loop.time()))
+                async with asyncio.timeout(EVERY):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._changed.wait()
+            await asyncio.sleep(max(PAUSE, rested - monotonic()))
 
     async def _write(self) -> None:
         """Hand it to the milter; in a thread, since it may have megabytes."""
