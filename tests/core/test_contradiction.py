@@ -15,7 +15,7 @@ def test_a_policy_without_contradictions_has_none() -> None:
 
 
 def test_the_table_of_checks_is_whole() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 15
+    assert len(set(CHECKS)) == len(CHECKS) == 16
 
 
 @pytest.mark.parametrize("text", ["192.0.2.7", "192.0.2.0/24", "::1", "2001:db8::/32", "0.0.0.0/0"])

@@ -252,6 +252,13 @@ REFUSALS = [
     ('[require.peers]\n"192.0.2.1" = { floor = "TLS1.2" }', 2, ['floor is "TLS1.2"', "write one of any, TLSv1, TLSv1.1"]),
     ('[require]\ntext = "schön"', 2, ["does not fit into an SMTP reply"]),
     ('[require]\nurl = "a\\nb"', 2, ["does not fit into an SMTP reply"]),
+    (
+        f'[require]\ntext = "{"t" * 150}"\nurl = "{"u" * 150}"\n[require.domains]\n"a.example" = {{}}', 3,
+        ["a reply of 301 signs together, and at most 300", "write 1 fewer"],
+    ),
+    (f'[require]\ntext = "{"t" * 200}"\n[require.peers]\n"a.example" = {{ url = "{"u" * 100}" }}', 4, ["301 signs"]),
+    (f'[[phase_out]]\nbelow = "TLSv1.2"\nrefuse = 2027-07-01\ntext = "{"t" * 200}"\nurl = "{"u" * 100}"', 5, ["301 signs"]),
+    (f'{PHASE}]\nrefuse = 2027-07-01\nurl = "{"u" * 200}"', 5, ["at most 300 fit"]),
     ("[downgrade]\nsessions = 0", 2, ["less than the least", "write 1"]),
     ('[downgrade]\naction = "quarantine"', 2, ['action is "quarantine"', "write one of note, stamp, defer, reject"]),
     ('[[phase_out]]\nbelow = "TLSv1.2"', 1, ["neither stages nor refuse"]),

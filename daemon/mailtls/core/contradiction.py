@@ -15,7 +15,7 @@ from mailtls.core.action import Action
 from mailtls.core.cause import Cause
 from mailtls.core.duration import say_duration
 from mailtls.core.level import Level, levels_for
-from mailtls.core.messagerule import phase_faults
+from mailtls.core.messagerule import phase_faults, text_faults
 from mailtls.core.operatorfile import Fault, shown
 from mailtls.core.rule import CauseRule, Network
 
@@ -192,6 +192,10 @@ def _required_of(policy: Policy) -> Iterator[Fault]:
             yield Fault(("require", "peers", key), wrong)
 
 
+def _texts(policy: Policy) -> Iterator[Fault]:
+    yield from text_faults(policy.require)
+
+
 def _phasing_out(policy: Policy) -> Iterator[Fault]:
     yield from phase_faults(policy.phase_out)
 
@@ -241,5 +245,6 @@ CHECKS: tuple[Callable[[Policy], Iterator[Fault]], ...] = (
     _never_networks,
     _never_names,
     _required_of,
+    _texts,
     _phasing_out,
 )

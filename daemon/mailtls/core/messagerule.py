@@ -13,14 +13,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator
 
+from mailtls.core import delegation
 from mailtls.core.operatorfile import Fault, shown
 from mailtls.core.printable import printable
 from mailtls.core.rule import Table
 from mailtls.core.tlsversion import SSLV3, TLS12, number_of
-from mailtls.core.verdict import Answer, Guard, Phase, Requirement
+from mailtls.core.tomltext import Path
+from mailtls.core.verdict import Answer, Guard, Phase, Requirement, phase_text, required_text
 
 LONGEST_TEXT = 200
-"""Characters of a text for the client; with a URL and Postfix's words it has to fit into an SMTP reply."""
+"""Characters of a text for the client; with its URL it has no more than an answer may have (core/delegation.py)."""
 
 Floor = Literal["any", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 Version = Literal["TLSv1.1", "TLSv1.2", "TLSv1.3"]
@@ -75,6 +77,30 @@ class Require(Table):
     def _value(self, need: Required) -> Requirement:
         lowest = SSLV3 if need.floor == "any" else number_of(need.floor)
         return Requirement(lowest or TLS12, need.text or self.text, need.url or self.url)
+
+
+def text_faults(require: Require) -> Iterator[Fault]:
+    """Yield the texts of [require] that would be cut off behind their URL's beginning."""
+    said: list[tuple[Path, Required, Requirement]] = []
+    for name, needs, values in (
+        ("domains", require.domains, require.of_domains()),
+        ("peers", require.peers, require.of_peers()),
+    ):
+        said += [(("require", name, key), need, values[key]) for key, need in needs.items()]
+    for at, need, value in said:
+        if wrong := _too_long(required_text(value)):
+            own = "url" if need.url else "text" if need.text else None
+            yield Fault((*at, own) if own is not None else ("require", "url"), wrong)
+
+
+def _too_long(text: str) -> str | None:
+    if len(text) <= delegation.LONGEST_TEXT:
+        return None
+    most, over = delegation.LONGEST_TEXT, len(text) - delegation.LONGEST_TEXT
+    return (
+        f"text and url make a reply of {len(text)} signs together, and at most {most} fit into one; "
+        f"write {over} fewer, in text or in url"
+    )
 
 
 class Downgrade(Table):
@@ -142,3 +168,7 @@ def phase_faults(phasing: tuple[PhaseOut, ...]) -> Iterator[Fault]:
             last = rule.stages[-1].on
             what = f"refuse is {rule.refuse}, and the last stage begins on {last}; write a later day"
             yield Fault((*at, "refuse"), what)
+        days = [*(stage.on for stage in rule.stages), *([rule.refuse] if rule.refuse is not None else [])]
+        texts = [phase_text(phase) for phase in map(rule.of_day, days) if phase is not None]
+        if wrong := _too_long(max(texts, key=len, default="")):
+            yield Fault((*at, "url"), wrong)

@@ -36,6 +36,8 @@ from mailtls.core.waiver import UNLIMITED, WaiverLimits
 HEADER = "MailTLS-Downgrade"
 """The name of the header that STAMP puts in front of a message."""
 
+AT_GATEWAY = "SSLv3 or so, at the gateway"
+
 
 class Answer(StrEnum):
     """What is done with the message, the mildest first."""
@@ -208,14 +210,14 @@ def _requirement(case: _Case) -> Verdict:
     if not missed:
         return DUNNO
     whom, need = max(missed, key=lambda item: item[1].lowest)
-    lowest = name_of(need.lowest)
-    text = need.text or f"This site takes such mail over {lowest} or later only"
-    return Verdict(
-        Answer.DEFER,
-        Ground.NOT_PROTECTED_ENOUGH,
-        printable(f"{text} {need.url}".rstrip()),
-        _said(facts, f"deferred: {_shown(case)}, but [require] asks for {lowest} {whom}"),
-    )
+    said = _said(facts, f"deferred: {_shown(case)}, but [require] asks for {name_of(need.lowest)} {whom}")
+    return Verdict(Answer.DEFER, Ground.NOT_PROTECTED_ENOUGH, required_text(need), said)
+
+
+def required_text(need: Requirement) -> str:
+    """Write what the client is told where a floor is missed."""
+    text = need.text or f"This site takes such mail over {name_of(need.lowest)} or later only"
+    return printable(f"{text} {need.url}".rstrip())
 
 
 def _sender_limit(case: _Case) -> Verdict:
@@ -306,21 +308,24 @@ def _drawn(facts: SmtpFacts) -> int:
 
 
 def _phased_out(facts: SmtpFacts, phase: Phase, shown: str) -> Verdict:
-    lowest = name_of(phase.lowest)
-    if phase.answer is Answer.REJECT:
-        text = f"This server does not take mail over {shown} any more; please update your mail server to {lowest}"
-        what = f"refused: {shown}, which [[phase_out]] takes no more"
-    else:
-        until = f", and will refuse it from {phase.refused_on} on" if phase.refused_on is not None else ""
-        text = f"This server delays mail over {shown}{until}; please update your mail server to {lowest} or later"
+    what = f"refused: {shown}, which [[phase_out]] takes no more"
+    if phase.answer is not Answer.REJECT:
+        until = f" and refuses all from {phase.refused_on} on" if phase.refused_on is not None else ""
         what = (
-            f"deferred: {shown}, of which [[phase_out]] defers {phase.percent} of 100 attempts by now"
-            f"{f' and refuses all from {phase.refused_on} on' if phase.refused_on is not None else ''}; "
+            f"deferred: {shown}, of which [[phase_out]] defers {phase.percent} of 100 attempts by now{until}; "
             "a retry has another lot"
         )
-    return Verdict(
-        phase.answer, Ground.PHASED_OUT, printable(f"{phase.text or text} {phase.url}".rstrip()), _said(facts, what)
-    )
+    return Verdict(phase.answer, Ground.PHASED_OUT, phase_text(phase, shown), _said(facts, what))
+
+
+def phase_text(phase: Phase, shown: str = AT_GATEWAY) -> str:
+    """Write what the client is told on this day; `shown`: what protected its session, by default the longest."""
+    lowest = name_of(phase.lowest)
+    until = f", and will refuse it from {phase.refused_on} on" if phase.refused_on is not None else ""
+    text = f"This server delays mail over {shown}{until}; please update your mail server to {lowest} or later"
+    if phase.answer is Answer.REJECT:
+        text = f"This server does not take mail over {shown} any more; please update your mail server to {lowest}"
+    return printable(f"{phase.text or text} {phase.url}".rstrip())
 
 
 def _limits(case: _Case) -> WaiverLimits | None:
@@ -366,7 +371,7 @@ def _shown(case: _Case) -> str:
     """Name what protects the session."""
     if case.facts.encrypted:
         return printable(case.facts.encryption_protocol, 20)
-    return "SSLv3 or so, at the gateway" if case.door is Door.SSLV3 else "cleartext"
+    return AT_GATEWAY if case.door is Door.SSLV3 else "cleartext"
 
 
 def _said(facts: SmtpFacts, what: str) -> str:
