@@ -226,6 +226,17 @@ def test_a_peer_that_only_fails_over_tls_and_is_banned_is_named(
     assert len(row["evidence"]) == 1
 
 
+def test_a_memory_of_bans_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of(tmp_path / "mail.log", *failed("192.0.2.7", "10:00:00"))
+    files = {"var/lib/fail2ban/fail2ban.sqlite3": "no database" * 100, "etc/fail2ban/jail.local": "no section\n"}
+    _, said = doctor([*config_of(Row("corrupt", files=files), tmp_path, pki), "--json", "--log", log], capsys)
+    unseen = {row["what"]: row["why"] for row in json.loads(said)["unseen"]}
+    assert "cannot be read" in unseen["who is banned, /var/lib/fail2ban/fail2ban.sqlite3"]
+    assert "does not parse" in unseen[f"fail2ban, {tmp_path}/etc/fail2ban/jail.local"]
+
+
 def test_the_list_for_fail2ban_names_the_peer_and_the_jail(
     tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,13 +297,15 @@ def test_a_plain_user_is_told_what_only_root_can_see(pki: Pki) -> None:
         copied = shutil.copytree(pki.directory, root / "pki")
         for path in copied.iterdir():
             path.chmod(0o600 if path.suffix == ".key" else 0o644)
-        arguments = config_of(Row("sound"), root, Pki(copied))
+        arguments = config_of(Row("sound", files={"etc/fail2ban/jail.local": "[postfix]\n"}), root, Pki(copied))
+        (root / "etc/fail2ban/jail.local").chmod(0o600)
         status, said = child(["doctor", "--json", *arguments], 65534)
     page = json.loads(said)
     assert status == 0, said
     assert page["findings"] == []
     hidden = {row["what"] for row in page["unseen"]}
-    assert {str(root / "pki/rsa.key"), str(root / "pki/ecdsa.key")} <= hidden
+    jail = f"fail2ban, {root}/etc/fail2ban/jail.local"
+    assert {str(root / "pki/rsa.key"), str(root / "pki/ecdsa.key"), jail} <= hidden
     assert all(row["command"] for row in page["unseen"])
 
 

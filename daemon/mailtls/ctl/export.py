@@ -40,7 +40,10 @@ def fail2ban(logs: Sequence[str], config: str | None) -> int:
             found, status = _from_keeper(places, error), UNREACHABLE
             output.complain(f"{error}; what is printed are the keeper's waivers; --log reads logs instead")
     wanted = _in_order(found)
-    output.write((HEAD, HOW, ignore_list(wanted, _names(jails(places.root))) or "# There is nobody to leave alone.\n"))
+    known = jails(places.root)
+    for place, why in known.unread:
+        output.complain(f"{place} was not read: {why}; jails that are named there alone are missing from this list")
+    output.write((HEAD, HOW, ignore_list(wanted, _names(known.found)) or "# There is nobody to leave alone.\n"))
     return status
 
 

@@ -5,10 +5,12 @@ All are files under one root, and openssl(1).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from configparser import Error, RawConfigParser
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -16,7 +18,9 @@ from pathlib import Path
 from mailtls.core.doctorlog import Change
 from mailtls.core.doctorsystem import Ban, Jail, OpensslFacts
 from mailtls.edge.openssl import ask
+from mailtls.errors import StoreError
 
+FORBIDDEN = "this user may not read it"
 OPENSSL_FILE = "etc/ssl/openssl.cnf"
 FAIL2BAN = "etc/fail2ban"
 BANS = "var/lib/fail2ban/fail2ban.sqlite3"
@@ -71,24 +75,42 @@ def courier_uses_gnutls(root: Path) -> bool:
 # --- fail2ban ----------------------------------------------------------------------------------------------------
 
 
-def jails(root: Path) -> tuple[Jail, ...]:
+@dataclass(frozen=True, slots=True)
+class Jails:
+    """The jails that are switched on, and the files that could not be read, each with the reason, a clause."""
+
+    found: tuple[Jail, ...]
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+def jails(root: Path) -> Jails:
     """Give the jails that are switched on, as jail.conf and what comes after it say (jail.conf(5))."""
     parser = RawConfigParser(strict=False, interpolation=None, allow_no_value=True)
     places: dict[str, str] = {}
+    unread = []
     directory = root / FAIL2BAN
+    if directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):
+        unread.append((str(directory), FORBIDDEN))
     for path in (
         directory / "jail.conf", *sorted(directory.glob("jail.d/*.conf")), directory / "jail.local",
         *sorted(directory.glob("jail.d/*.local")),
     ):  # fmt: skip
-        with suppress(OSError, Error):
+        try:
             before = {name: dict(parser.items(name)) for name in parser.sections()}
             parser.read_string(read_text(path) or "", str(path))
             changed = (name for name in parser.sections() if dict(parser.items(name)) != before.get(name))
             places.update(dict.fromkeys(changed, str(path)))
-    return tuple(
-        Jail(name, _value(parser, name, "filter"), _value(parser, name, "mode"), places.get(name, str(directory)))
-        for name in parser.sections()
-        if _value(parser, name, "enabled").lower() in ("true", "yes", "on", "1")
+        except PermissionError:
+            unread.append((str(path), FORBIDDEN))
+        except Error as error:
+            unread.append((str(path), f"it does not parse ({type(error).__name__})"))
+    return Jails(
+        tuple(
+            Jail(name, _value(parser, name, "filter"), _value(parser, name, "mode"), places.get(name, str(directory)))
+            for name in parser.sections()
+            if _value(parser, name, "enabled").lower() in ("true", "yes", "on", "1")
+        ),
+        tuple(unread),
     )
 
 
@@ -97,18 +119,23 @@ def _value(parser: RawConfigParser, section: str, name: str) -> str:
 
 
 def bans(root: Path, now: datetime) -> tuple[Ban, ...]:
-    """Give who is banned now; nobody where fail2ban keeps no memory. Raises PermissionError."""
+    """Give who is banned now; nobody where fail2ban keeps no memory. Raises PermissionError, StoreError."""
     path = root / BANS
-    if not path.parent.is_dir():
+    try:
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
         return ()
-    with suppress(FileNotFoundError), path.open("rb"):
-        pass
     found = []
-    with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as memory:
-        for ip, jail, since, length in islice(memory.execute("select ip, jail, timeofban, bantime from bips"), MOST):
-            until = _end_of_ban(since, length)
-            if until is None or until > now:
-                found.append(Ban(str(ip), str(jail), until))
+    asked = "select ip, jail, timeofban, bantime from bips"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as memory:
+            for ip, jail, since, length in islice(memory.execute(asked), MOST):
+                until = _end_of_ban(since, length)
+                if until is None or until > now:
+                    found.append(Ban(str(ip), str(jail), until))
+    except sqlite3.Error as error:
+        raise StoreError(f"it cannot be read: {error}") from error
     return tuple(found)
 
 

@@ -35,6 +35,7 @@ from mailtls.edge.doctordovecot import PLACE, failing_ports, is_running, read_do
 from mailtls.edge.doctorfiles import FileReader
 from mailtls.edge.doctorsystem import (
     BANS,
+    FORBIDDEN,
     OPENSSL_FILE,
     bans,
     courier_files,
@@ -45,7 +46,7 @@ from mailtls.edge.doctorsystem import (
     package_changes,
     read_text,
 )
-from mailtls.errors import PostfixError
+from mailtls.errors import PostfixError, StoreError
 from mailtls.service.doctorpostfix import PostfixRound, look_at_postfix
 from mailtls.service.doctorsenders import MOST_DOMAINS, Senders, domains_of
 
@@ -98,7 +99,7 @@ def look(ward: Ward) -> Checkup:
     found += _system(ward, postfix, dovecot, unseen)
     found += _senders(senders, postfix, checkup, unseen)
     found += _log(ward, postfix, checkup)
-    unseen += [Unseen(path, "this user may not read it", AS_ROOT) for path in files.forbidden]
+    unseen += [Unseen(path, FORBIDDEN, AS_ROOT) for path in files.forbidden]
     checkup.findings = tuple(sorted(merged(found), key=lambda each: rank(each.id)))
     checkup.unseen = tuple(dict.fromkeys(unseen))
     checkup.services = tuple(postfix.services)
@@ -160,7 +161,7 @@ def _courier(ward: Ward, checkup: Checkup, unseen: list[Unseen]) -> Iterator[Doc
             checkup.looked.append(f"Courier, {path}")
             yield from courier_findings(str(path), text, gnutls=gnutls)
     except PermissionError as error:
-        unseen.append(Unseen(f"Courier, {error.filename}", "this user may not read it", AS_ROOT))
+        unseen.append(Unseen(f"Courier, {error.filename}", FORBIDDEN, AS_ROOT))
 
 
 # --- what lies under them ----------------------------------------------------------------------------------------
@@ -172,16 +173,24 @@ def _system(
     followers = {"Dovecot"} if dovecot is not None else set()
     followers |= {"Postfix" for each in postfix.instances if each.version < OWN_LIMITS_SINCE}
     path = ward.root / OPENSSL_FILE
-    with suppress(PermissionError):
+    try:
         yield from openssl_findings(str(path), read_text(path) or "", followers=followers)
-    yield from jail_findings(jails(ward.root))
+    except PermissionError:
+        unseen.append(Unseen(str(path), FORBIDDEN, AS_ROOT))
+    known = jails(ward.root)
+    yield from jail_findings(known.found)
+    for place, why in known.unread:
+        unseen.append(Unseen(f"fail2ban, {place}", why, AS_ROOT if why == FORBIDDEN else "fail2ban-client -t"))
     if ward.report is None:
         return
     failing = frozenset(peer.ip for peer in ward.report.peers if peer.outage)
+    memory = f"who is banned, /{BANS}"
     try:
         yield from ban_findings(bans(ward.root, ward.now), failing)
     except PermissionError:
-        unseen.append(Unseen(f"who is banned, /{BANS}", "this user may not read it", AS_ROOT))
+        unseen.append(Unseen(memory, FORBIDDEN, AS_ROOT))
+    except StoreError as error:
+        unseen.append(Unseen(memory, printable(str(error), 200), "fail2ban-client status"))
 
 
 # --- what senders are told ---------------------------------------------------------------------------------------
