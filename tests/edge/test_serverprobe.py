@@ -97,6 +97,14 @@ def test_a_server_that_is_busy_is_given_time_and_then_left_alone() -> None:
     assert [pause for pause in pauses if pause] == [1.0, 3.0, 10.0]
 
 
+def test_a_server_that_counts_new_sessions_is_busy_and_not_without_tls() -> None:
+    pauses: list[float] = []
+    words = b"454 4.7.0 Error: too many new TLS sessions from unknown[192.0.2.1]\r\n"
+    with pytest.raises(UnreachableError, match=r"it is busy: STARTTLS is answered with '454 4\.7\.0 Error: too many"):
+        probe(says(GREETING, EHLO, words), pauses)
+    assert [pause for pause in pauses if pause] == [1.0, 3.0, 10.0]
+
+
 def test_a_server_that_becomes_busy_keeps_what_was_learned() -> None:
     calls = itertools.count()
 

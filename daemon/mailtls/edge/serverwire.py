@@ -19,6 +19,8 @@ from mailtls.core.probetarget import Service
 from mailtls.edge.doorprobe import OWN_NAME
 
 LONGEST_TALK = 64 * 1024
+LASTING = "due to local problem"
+"""In Postfix's 454 where TLS is broken (smtpd/smtpd.c:starttls_cmd); its others go by: too many new TLS sessions."""
 _MOST_LINES = 200
 _SHOWN = 100
 _CHUNK = 1 << 14
@@ -150,6 +152,8 @@ def _smtp(wire: ServerWire, inject: bool) -> None:
         raise ServerTrouble(Why.NO_STARTTLS, f"STARTTLS is not offered, only: {listed}")
     wire.send(b"STARTTLS\r\nNOOP\r\n" if inject else b"STARTTLS\r\n")
     answer = smtp_reply(wire)[0]
+    if answer.startswith("4") and LASTING not in answer:
+        raise ServerTrouble(Why.BUSY, f"it is busy: STARTTLS is answered with '{answer}'")
     _must(answer.startswith("220"), "STARTTLS", answer)
 
 
