@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socketserver
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from mailtls.core.glance import Glance
+from mailtls.core.smtpfacts import Stage
+from mailtls.core.verdict import Snapshot
 from mailtls.service.applyhooks import HookWishes
 from mailtls.service.applysetup import plan_setup, setup, unsetup
 
@@ -295,6 +300,56 @@ def test_killed_in_the_middle_of_it_all_are_delivered(world: PolicyWorld) -> Non
         _, said = source.communicate(timeout=120)
     assert (source.returncode, said) == (0, "")
     assert wait_until(lambda: world.taken() - before == 300)
+
+
+@contextmanager
+def recorded(path: Path) -> Iterator[list[bytes]]:
+    """Answer DUNNO in mailtlsd's stead, and keep what Postfix asked."""
+    asked: list[bytes] = []
+
+    class Recorder(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            question = b""
+            for line in self.rfile:
+                question += line
+                if line == b"\n":
+                    asked.append(question)
+                    self.wfile.write(b"action=DUNNO\n\n")
+                    question = b""
+
+    path.unlink(missing_ok=True)
+    with socketserver.ThreadingUnixStreamServer(str(path), Recorder) as server:
+        server.daemon_threads = True
+        path.chmod(0o666)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+            path.unlink()
+
+
+def test_what_this_postfix_asks_most_passes_at_a_glance(world: PolicyWorld) -> None:
+    def is_asked(asked: list[bytes], handshake: Handshake | None) -> bool:
+        """Deliver, and tell whether Postfix asked: not where it just lost its connection to mailtlsd."""
+        before = len(asked)
+        assert world.delivers("127.9.1.3", handshake).startswith("250")
+        return len(asked) > before
+
+    world.daemon.stop()
+    try:
+        with recorded(world.socket) as asked:
+            assert wait_until(lambda: is_asked(asked, TLS13))
+            assert wait_until(lambda: is_asked(asked, TLS12))
+            assert wait_until(lambda: is_asked(asked, None))
+    finally:
+        world.start()
+    for question in asked:
+        stage = Stage.DATA if b"\nprotocol_state=DATA\n" in question else Stage.END_OF_MESSAGE
+        encrypted = b"\nencryption_protocol=TLSv1." in question
+        assert Glance(Snapshot()).passes(question) is (stage if encrypted else None), question
 
 
 # --- setup -----------------------------------------------------------------------------------------------------------
