@@ -15,7 +15,7 @@ def test_a_policy_without_contradictions_has_none() -> None:
 
 
 def test_the_table_of_checks_is_whole() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 16
+    assert len(set(CHECKS)) == len(CHECKS) == 17
 
 
 @pytest.mark.parametrize("text", ["192.0.2.7", "192.0.2.0/24", "::1", "2001:db8::/32", "0.0.0.0/0"])
@@ -23,7 +23,7 @@ def test_addresses_and_networks_are_taken(text: str) -> None:
     assert network_fault(text) is None
 
 
-@pytest.mark.parametrize("text", [".example.com", "mx.example.com", ".a-b.example", "mx_1.example.com", ".exämple.de"])
+@pytest.mark.parametrize("text", [".example.com", "mx.example.com", ".a-b.example", "mx_1.example.com", "1.2.3.4.example", "mx.x1", ".exämple.de"])
 def test_host_names_are_taken(text: str) -> None:
     assert name_fault(text) is None
 

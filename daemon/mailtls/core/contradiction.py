@@ -192,6 +192,25 @@ def _required_of(policy: Policy) -> Iterator[Fault]:
             yield Fault(("require", "peers", key), wrong)
 
 
+def _required_twice(policy: Policy) -> Iterator[Fault]:
+    """Two spellings of one domain or peer: the later would count, and nobody would see it."""
+    for name, keys in (("domains", policy.require.domains), ("peers", policy.require.peers)):
+        spelled: dict[str, str] = {}
+        for key in keys:
+            first = spelled.setdefault(_canonical(key), key)
+            if first != key:
+                what = f"{shown(key)} is the same as {shown(first)}, which has an entry already; remove one of them"
+                yield Fault(("require", name, key), what)
+
+
+def _canonical(key: str) -> str:
+    """Spell an address, network or name as it is compared (core/peermap.py)."""
+    try:
+        return str(ipaddress.ip_network(key))
+    except ValueError:
+        return key.lower().rstrip(".")
+
+
 def _texts(policy: Policy) -> Iterator[Fault]:
     yield from text_faults(policy.require)
 
@@ -219,6 +238,8 @@ def name_fault(text: str) -> str | None:
     labels = bare.rstrip(".").split(".")
     if not all(label and label.isprintable() and not set(label) & set(' /:@[]"\\') for label in labels):
         return f'{shown(text)} is no host name; write one such as ".example.com"'
+    if labels[-1].isdigit():  # no top-level domain is a number (RFC 3696 2): an address that was mistyped
+        return f'{shown(text)} is neither an address nor a host name; write one such as "192.0.2.7" or ".example.com"'
     if text.startswith(".") and len(labels) < 2:
         return f'{shown(text)} covers a whole top-level domain; write more of the name, such as ".example{text}"'
     return None
@@ -245,6 +266,7 @@ CHECKS: tuple[Callable[[Policy], Iterator[Fault]], ...] = (
     _never_networks,
     _never_names,
     _required_of,
+    _required_twice,
     _texts,
     _phasing_out,
 )
