@@ -31,7 +31,8 @@ def test_so_many_sessions_are_proof_and_the_last_of_them_says_so() -> None:
     assert came(proofs, TLS12, at=NOW + timedelta(hours=1))
     assert proofs.proven(NOW) == {IP: Proof(3, TLS12)}
     assert not came(proofs, TLS12, at=NOW + timedelta(hours=2)), "nothing new"
-    assert came(proofs, TLS13, at=NOW + timedelta(hours=3)), "another version is news"
+    assert not came(proofs, TLS13, at=NOW + timedelta(hours=3)), "another version is no news: it is as good a proof"
+    assert proofs.proven(NOW) == {IP: Proof(5, TLS13)}, "and is known all the same"
 
 
 @pytest.mark.parametrize("weak", WEAK)

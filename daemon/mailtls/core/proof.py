@@ -63,7 +63,8 @@ class Proofs:
     def take(self, ip: str, version: int | None, port: int | None, at: datetime) -> tuple[Standing, bool]:
         """Take in a message at the strict door; `version` None: cleartext.
 
-        Gives how the address stands, and whether what is proven has changed.
+        Gives how the address stands, and whether it has been proven by this one. Another version is no news: whoever
+        takes both in turn would have the snapshot made anew with each message.
         """
         before = self._proven.get(ip)
         known = before or self._others.get(ip) or BLANK
@@ -78,7 +79,7 @@ class Proofs:
         standing = Standing(known.sessions + (not again), version, at, port)
         self._put(ip, standing)
         proven = standing.sessions >= self._needed
-        return standing, proven and (before is None or before.version != version or known is BLANK)
+        return standing, proven and (before is None or known is BLANK)
 
     def standing(self, ip: str) -> Standing:
         """Give how an address stands."""
