@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from mailtls.core.assembler import Assembler
 from mailtls.core.diagnosis import diagnose
 from mailtls.core.doctorfinding import DoctorFinding
-from mailtls.core.doctorlog import Change, log_findings, weakening_findings
+from mailtls.core.doctorlog import Change, log_findings, weakening_findings, with_users
 from mailtls.core.doctorservice import Role, SmtpdService
 from mailtls.core.history import History
 from mailtls.core.stamp import Calendar
@@ -39,9 +39,11 @@ def name(ip: str) -> str:
     return f"mx.{'-'.join(ip.split('.')[:3])}.example"
 
 
-def worked(ip: str, minute: float, version: str = "TLSv1.3") -> tuple[tuple[float, str], ...]:
+def worked(
+    ip: str, minute: float, version: str = "TLSv1.3", cipher: str | None = None
+) -> tuple[tuple[float, str], ...]:
     """Lines of a session with TLS and a mail."""
-    cipher = "TLS_AES_256_GCM_SHA384" if version == "TLSv1.3" else "ECDHE-RSA-AES256-SHA"
+    cipher = cipher or ("TLS_AES_256_GCM_SHA384" if version == "TLSv1.3" else "ECDHE-RSA-AES256-SHA")
     return (
         (minute, f"connect from {name(ip)}[{ip}]"),
         (minute, f"Anonymous TLS connection established from {name(ip)}[{ip}]: {version} with cipher {cipher} (256/256 bits)"),
@@ -74,7 +76,7 @@ def test_what_the_server_said_of_itself_is_a_finding_with_its_first_time() -> No
 
 def test_what_is_over_since_is_a_note() -> None:
     rows = found(told((3, OFF), *worked("192.0.2.1", 8)))
-    assert [row.id for row in rows] == ["over_by_now"]
+    assert [(row.id, row.command) for row in rows] == [("over_by_now", "mailtlsctl report LOG")]
 
 
 def test_a_success_before_the_fault_ends_nothing() -> None:
@@ -108,6 +110,27 @@ def test_the_few_that_need_old_versions_are_named() -> None:
     assert [row.id for row in rows] == ["old_versions_for_few"]
     assert "198.51.100.9" in rows[0].seen
     assert rows[0].evidence == ("mailtlsctl allow-legacy 198.51.100.9 --level legacy",)
+
+
+def test_who_has_only_weak_ciphers_is_named_where_these_are_offered_to_everybody() -> None:
+    weak = tuple(DoctorFinding(each, ("master.cf",), "Seen.") for each in ("weakened_for_all", "ciphers_weak", "tls_off"))
+    history = told(
+        *worked("192.0.2.1", 1), *worked("198.51.100.9", 2, "TLSv1.2", "NULL-SHA256"),
+        *worked("198.51.100.7", 3, "TLSv1", "RC4-MD5"), *worked("203.0.113.5", 4, "TLSv1", "RC4-MD5"),
+        *worked("203.0.113.5", 5, "TLSv1.2"),
+    )  # fmt: skip
+    *rows, other = with_users(weak, history)
+    assert other == weak[2]
+    for row in rows:
+        assert row.seen == "Seen. In the log 2 peers have nothing better, of 4: 198.51.100.7, 198.51.100.9."
+        assert row.evidence == ("mailtlsctl allow-legacy 198.51.100.7", "mailtlsctl allow-legacy 198.51.100.9")
+
+
+def test_that_nobody_needs_weak_ciphers_is_said_only_of_a_log_with_handshakes() -> None:
+    weak = (DoctorFinding("weakened_for_all", ("master.cf",), "Seen."),)
+    (row,) = with_users(weak, told(*worked("192.0.2.1", 1)))
+    assert row.seen == "Seen. Nobody in the log, of 1 with TLS, needs such ciphers."
+    assert tuple(with_users(weak, told(*failed("192.0.2.1", 1)))) == weak
 
 
 def test_many_that_need_them_are_no_finding_nor_is_a_strict_door() -> None:

@@ -331,3 +331,21 @@ def test_a_running_dovecot_is_asked_for_a_handshake(
     rows = [row for row in json.loads(said)["findings"] if row["severity"] == "error"]
     assert {row["id"] for row in rows} == ({"dovecot_protocols_invalid", "dovecot_tls_fails"} if fails else set()), said
     assert all(f"port {dovecot.ports[each]}" in said for each in ("imaps", "pop3s")) is fails
+
+
+def test_who_needs_a_low_grade_is_named_from_the_log(
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "mx.old.example[198.51.100.9]"
+    told = (
+        f"connect from {head}",
+        f"Anonymous TLS connection established from {head}: TLSv1.2 with cipher NULL-SHA256 (0/0 bits)",
+        f"disconnect from {head} ehlo=2 starttls=1 quit=1 commands=4",
+    )
+    log = log_of(tmp_path / "mail.log", *(("10:00:00", "smtpd[9]", words) for words in told))
+    arguments = config_of(Row("low", {"smtpd_tls_ciphers": "null"}), tmp_path, pki)
+    _, said = doctor([*arguments, "--json", "--log", log], capsys)
+    rows = {row["id"]: row for row in json.loads(said)["findings"]}
+    for name in ("weakened_for_all", "ciphers_weak"):
+        assert "1 peer has nothing better, of 1: 198.51.100.9" in rows[name]["seen"]
+        assert rows[name]["evidence"] == ["mailtlsctl allow-legacy 198.51.100.9"]

@@ -6,19 +6,20 @@ The findings themselves are those of `mailtlsctl report` (`core/findings.py`), w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mailtls.core.cause import Door, Outcome
 from mailtls.core.complaint import Finding
 from mailtls.core.diagnosis import Report
 from mailtls.core.doctorcatalogue import LOG
-from mailtls.core.doctorfinding import DoctorFinding
+from mailtls.core.doctorciphers import is_weak
+from mailtls.core.doctorfinding import EVIDENCE_LINES, DoctorFinding
 from mailtls.core.doctorservice import Role, SmtpdService
 from mailtls.core.doctorsettings import OPTIONS
 from mailtls.core.examination import Diagnosis
 from mailtls.core.findings import ServerFinding
-from mailtls.core.history import History
+from mailtls.core.history import History, Verdict
 from mailtls.core.offering import MANDATORY_PROTOCOLS, OLD, PROTOCOLS, versions_of
 from mailtls.core.printable import printable
 from mailtls.core.trouble import PORT_25
@@ -26,6 +27,7 @@ from mailtls.core.trouble import PORT_25
 FEW = 0.05
 """Of all peers with TLS; above that a waiver for each is no answer."""
 NAMED = 10
+_FOR_ALL = frozenset({"weakened_for_all", "ciphers_weak"})
 BEFORE = timedelta(hours=2)
 """So long before the first failure a change may lie: idle smtpds go on with what they had (max_use, max_idle)."""
 
@@ -58,7 +60,7 @@ def log_findings(
         if (since := _healed(found, history)) is not None:
             until = f"{found.finding} was seen until {found.last:%Y-%m-%d %H:%M}"
             said = f"{until}; at {since:%H:%M} a handshake succeeded."
-            yield DoctorFinding("over_by_now", ("log",), said, "", "", found.evidence)
+            yield DoctorFinding("over_by_now", ("log",), said, "", "mailtlsctl report LOG", found.evidence)
             continue
         yield _row(found)
         if (change := _change_before(found, known)) is not None:
@@ -135,16 +137,44 @@ def weakening_findings(history: History, services: Iterable[SmtpdService]) -> It
         )  # fmt: skip
 
 
-def _users_of_old_versions(history: History) -> tuple[dict[str, str], int]:
+def with_users(found: Iterable[DoctorFinding], history: History) -> Iterator[DoctorFinding]:
+    """Say, where ciphers are offered to everybody that few may need, who in the log has nothing better.
+
+    Nothing is added where the log shows no handshake: with smtpd_tls_loglevel = 0 nobody is in it.
+    """
+    weak, all_of_them = _users_of_weak_ciphers(history)
+    for each in found:
+        if each.id not in _FOR_ALL or not all_of_them:
+            yield each
+        elif not weak:
+            said = f"{each.seen} Nobody in the log, of {all_of_them} with TLS, needs such ciphers."
+            yield replace(each, seen=said)
+        else:
+            who = "1 peer has" if len(weak) == 1 else f"{len(weak)} peers have"
+            said = f"{each.seen} In the log {who} nothing better, of {all_of_them}: {', '.join(weak[:NAMED])}."
+            evidence = tuple(f"mailtlsctl allow-legacy {ip}" for ip in weak[:NAMED])
+            yield replace(each, seen=said, evidence=(*each.evidence, *evidence)[:EVIDENCE_LINES])
+
+
+def _users_of_old_versions(history: History) -> tuple[list[str], int]:
     """Give the addresses whose best version at the strict door is an old one, and how many have TLS at all."""
-    old, counted = {}, 0
+    used = {ip: {verdict.tls_version for verdict in verdicts} for ip, verdicts in _successes(history)}
+    return [ip for ip, versions in used.items() if versions <= set(OLD)], len(used)
+
+
+def _users_of_weak_ciphers(history: History) -> tuple[list[str], int]:
+    """Give the addresses, in order, that had only weak ciphers at the strict door, and how many have TLS at all."""
+    used = {ip: {verdict.cipher or "" for verdict in verdicts} for ip, verdicts in _successes(history)}
+    return sorted(ip for ip, names in used.items() if all(is_weak(name) for name in names)), len(used)
+
+
+def _successes(history: History) -> Iterator[tuple[str, list[Verdict]]]:
+    """Give each address that had TLS at the strict door, with what it had there."""
     for ip, peer in history.peers.items():
-        best = {
-            verdict.tls_version
+        there = [
+            verdict
             for verdict in peer.verdicts
             if verdict.outcome is Outcome.TLS_OK and verdict.door is Door.STRICT and verdict.service in PORT_25
-        }
-        counted += bool(best)
-        if best and best <= set(OLD):
-            old[printable(ip, 60)] = peer.name or ""
-    return old, counted
+        ]
+        if there:
+            yield printable(ip, 60), there

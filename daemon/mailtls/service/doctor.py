@@ -25,7 +25,7 @@ from mailtls.core.doctordovecot import (
 )
 from mailtls.core.doctorfinding import Area, DoctorFinding, Unseen, merged
 from mailtls.core.doctoridentity import Holder, ascii_name, identity_findings
-from mailtls.core.doctorlog import Change, log_findings, weakening_findings
+from mailtls.core.doctorlog import Change, log_findings, weakening_findings, with_users
 from mailtls.core.doctorservice import SmtpdService
 from mailtls.core.doctorsystem import OpensslFacts, ban_findings, jail_findings, openssl_findings
 from mailtls.core.history import History
@@ -99,6 +99,8 @@ def look(ward: Ward) -> Checkup:
     found += _system(ward, postfix, dovecot, unseen)
     found += _senders(senders, postfix, checkup, unseen)
     found += _log(ward, postfix, checkup)
+    if ward.history is not None:
+        found = list(with_users(found, ward.history))
     unseen += [Unseen(path, FORBIDDEN, AS_ROOT) for path in files.forbidden]
     checkup.findings = tuple(sorted(merged(found), key=lambda each: rank(each.id)))
     checkup.unseen = tuple(dict.fromkeys(unseen))
