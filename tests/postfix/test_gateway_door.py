@@ -148,16 +148,23 @@ def test_what_it_costs_is_said_when_it_is_given_and_wherever_it_stands(world: Ga
 
 
 def test_where_nss_is_missing_every_command_says_so(world: GatewayWorld, tmp_path: Path) -> None:
+    """The door stands, and was made when there was NSS."""
     (tmp_path / "libnspr4.so").touch()
     before = world.environment
     world.environment = {**before, "LD_LIBRARY_PATH": str(tmp_path)}
     try:
-        said = world.ctl("setup", "--dry-run").said
+        setup, status = world.ctl("setup", "--dry-run"), world.ctl("status")
+        allow = world.ctl("allow-legacy", "198.51.100.26", "--level", "sslv3")
     finally:
         world.environment = before
-    assert "No door sslv3: the sslv3 door needs NSS, and " in " ".join(said.split())
-    assert "install it: apt-get install libnss3" in " ".join(said.split())
-    assert "-mailtls-sslv3 unix" in said
+    for ran in (setup, status, allow):
+        told = " ".join((ran.said + ran.complained).split())
+        assert "the sslv3 door needs NSS, and " in told, ran
+        assert "install it: apt-get install libnss3" in told, ran
+    assert "No door sslv3: the sslv3 door needs NSS, and " in " ".join(setup.said.split())
+    assert "-mailtls-sslv3 unix" in setup.said
+    assert allow.status != 0
+    assert "198.51.100.26" not in world.waived()
 
 
 # --- stopped, killed, known by name, taken back ------------------------------------------------------------------
