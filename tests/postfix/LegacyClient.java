@@ -14,7 +14,7 @@ import javax.net.ssl.TrustManager;
 import javax.net.ssl.X509TrustManager;
 
 /**
- * A mail client of Java's own TLS: {@code LegacyClient PORT [SOURCE PROTOCOL,... SUITE,... OCTETS]...}.
+ * A mail client of Java's own TLS: {@code LegacyClient HOST PORT [SOURCE PROTOCOL,... SUITE,... OCTETS]...}.
  *
  * Delivers one mail of so many octets from each address, with just these protocols and suites, and prints a line for each:
  * the address, what was agreed on, and the answer to the mail. It believes any certificate.
@@ -33,9 +33,9 @@ public final class LegacyClient {
     public static void main(String[] words) throws Exception {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(null, new TrustManager[] {new Believer()}, null);
-        for (int at = 1; at < words.length; at += 4) {
+        for (int at = 2; at < words.length; at += 4) {
             String source = words[at];
-            try (Socket plain = new Socket("127.0.0.1", Integer.parseInt(words[0]), InetAddress.getByName(source), 0)) {
+            try (Socket plain = new Socket(words[0], Integer.parseInt(words[1]), InetAddress.getByName(source), 0)) {
                 plain.setSoTimeout(PATIENCE_MS);
                 LegacyClient clear = new LegacyClient(plain);
                 clear.hear();

@@ -19,16 +19,20 @@ SECTION = '\n[gateway]\nlisten = ["0.0.0.0:{port}", "[::]:{port}"]\nbackend = "{
 
 
 class GatewayWorld(DoorWorld):
-    """Postfix, keeper, mailtlsd and mailtls-gateway for the time of a `with` block."""
+    """Postfix, keeper, mailtlsd and mailtls-gateway for the time of a `with` block.
 
-    def __init__(self, network: Network, **choices: Any) -> None:
+    `limits`: further lines of its section of mailtls.toml.
+    """
+
+    def __init__(self, network: Network, *, limits: str = "", **choices: Any) -> None:
         super().__init__(network, **choices)
+        self._limits = limits
         self._gateway: subprocess.Popen[bytes] | None = None
 
     def _lay_out(self) -> None:
         super()._lay_out()
         text = self.config.read_text().replace('["/log/mail.log"]', '["/log/mail.log", "/log/gateway.log"]')
-        self.config.write_text(text + SECTION.format(port=PORT, queue=self.root / "queue"))
+        self.config.write_text(text + SECTION.format(port=PORT, queue=self.root / "queue") + self._limits)
         (self.root / "log/gateway.log").touch()
         self._stack.callback(self.kill_gateway)
 

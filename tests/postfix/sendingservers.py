@@ -1,4 +1,4 @@
-"""Real mail servers as senders: Postfix's smtp(8) and Exim, restricted to what an old server can do.
+"""Real senders: Postfix's smtp(8), Exim and Java's own TLS, restricted to what an old server can do.
 
 Exim need not be installed (the package does not tolerate Postfix beside it): its program and the library that it needs
 are enough, found by name as `exim4` (scripts/test unpacks them). It looks for the user that Debian's package makes, so it
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -35,11 +35,18 @@ smtp unix - - n - - smtp
 
 
 @contextmanager
-def postfix_sender(port: int, source: str, protocols: str, ciphers: str) -> Iterator[PrivatePostfix]:
-    """Run a Postfix that hands everything to that port of 127.0.0.1, from an address, with these protocols and ciphers."""
+def postfix_sender(
+    port: int, source: str, protocols: str, ciphers: str, host: str = "127.0.0.1", again_s: int = 300
+) -> Iterator[PrivatePostfix]:
+    """Run a Postfix that hands everything to that port of a host, from an address, with these protocols and ciphers.
+
+    `again_s`: after how many seconds it tries again.
+    """
     services = SMTP.format(source=source, protocols=protocols, ciphers=ciphers)
-    onward = {"local_transport": f"smtp:[127.0.0.1]:{port}", "smtp_dns_support_level": "disabled",
-              "smtp_host_lookup": "native", "disable_dns_lookups": "yes", "smtp_address_preference": "ipv4"}  # fmt: skip
+    onward = {"myhostname": "sender.peer.test", "local_transport": f"smtp:[{host}]:{port}",
+              "smtp_dns_support_level": "disabled", "smtp_host_lookup": "native", "disable_dns_lookups": "yes",
+              "smtp_address_preference": "ipv4",
+              **dict.fromkeys(("queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"), f"{again_s}s")}  # fmt: skip
     with PrivatePostfix(Settings(services=services, extra=onward)) as postfix:
         yield postfix
 
@@ -88,7 +95,7 @@ host_lookup =
 begin routers
 onward:
   driver = manualroute
-  route_list = * 127.0.0.1 byname
+  route_list = * {host} byname
   self = send
   transport = smtp
 begin transports
@@ -106,8 +113,10 @@ begin retry
 """
 
 
-def send_with_exim(place: Path, port: int, source: str, priorities: str, octets: int) -> str:
-    """Let Exim send one message to that port of 127.0.0.1, with GnuTLS's priorities; give its main log.
+def send_with_exim(
+    place: Path, port: int, source: str, priorities: str, octets: int, host: str = "127.0.0.1"
+) -> str:
+    """Let Exim send one message to that port of a host, with GnuTLS's priorities; give its main log.
 
     `place`: a new directory where others may enter.
     """
@@ -116,7 +125,7 @@ def send_with_exim(place: Path, port: int, source: str, priorities: str, octets:
     configuration = place / "exim.conf"
     program = shutil.which("exim4") or ""
     configuration.write_text(
-        CONFIGURATION.format(place=place, program=program, port=port, source=source, priorities=priorities)
+        CONFIGURATION.format(place=place, program=program, port=port, source=source, priorities=priorities, host=host)
     )
     configuration.chmod(0o644)
     message = "Subject: from Exim\n\n" + ("x" * 70 + "\n") * (octets // 71)
@@ -126,3 +135,30 @@ def send_with_exim(place: Path, port: int, source: str, priorities: str, octets:
     )
     log = place / "spool" / "mainlog"
     return log.read_text() if log.exists() else ran.stderr
+
+
+def why_no_java() -> str | None:
+    """Say in one clause why Java cannot send here; None if it can."""
+    return None if shutil.which("javac") and shutil.which("java") else "no javac (Debian package default-jdk-headless)"
+
+
+def send_with_java(
+    place: Path, port: int, clients: Sequence[tuple[str, str, str, int]], host: str = "127.0.0.1"
+) -> dict[str, str]:
+    """Let Java's own TLS, with all that it has ever known enabled again, send one message for each client.
+
+    A client is address, protocols, suites and octets. Gives by address what came of it, as LegacyClient.java prints it.
+    """
+    properties = place / "security.properties"
+    properties.write_text("jdk.tls.disabledAlgorithms=\njdk.tls.legacyAlgorithms=\njdk.certpath.disabledAlgorithms=\n")
+    source = Path(__file__).with_name("LegacyClient.java")
+    if not (place / "LegacyClient.class").exists():
+        subprocess.run(["javac", "-d", place, source], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    words = [str(word) for client in clients for word in client]
+    ran = subprocess.run(
+        ["java", f"-Djava.security.properties={properties}", "-cp", str(place), "LegacyClient", host, str(port), *words],
+        capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    answers = dict(line.split(" ", 1) for line in ran.stdout.splitlines())
+    assert set(answers) == {client[0] for client in clients}, ran.stderr
+    return answers

@@ -6,8 +6,6 @@ The gateway is asked at its own port here; how peers are led to it is another te
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from mailtls.edge.nss import capability
 
 from .instance import why_not
-from .sendingservers import hand_in, postfix_sender, send_with_exim, why_no_exim
+from .sendingservers import hand_in, postfix_sender, send_with_exim, send_with_java, why_no_exim, why_no_java
 from .test_gateway import House, house
 
 pytestmark = [
@@ -88,20 +86,10 @@ JAVA = {
 
 def test_javas_own_tls_delivers_with_sslv3_enabled_again(common: House, tmp_path: Path) -> None:
     """One virtual machine, six clients: SSLv3 and TLS 1.0 with AES, 3DES and RC4, and hellos in the format of SSLv2."""
-    if shutil.which("javac") is None or shutil.which("java") is None:
-        pytest.skip("no javac (Debian package default-jdk-headless)")
-    properties = tmp_path / "security.properties"
-    properties.write_text("jdk.tls.disabledAlgorithms=\njdk.tls.legacyAlgorithms=\njdk.certpath.disabledAlgorithms=\n")
-    source = Path(__file__).with_name("LegacyClient.java")
-    subprocess.run(["javac", "-d", tmp_path, source], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    clients = [word for ip, (protocols, suite, size, _) in JAVA.items() for word in (ip, protocols, suite, str(size))]
-    ran = subprocess.run(
-        ["java", f"-Djava.security.properties={properties}", "-cp", str(tmp_path), "LegacyClient",
-         str(common.door.port), *clients], capture_output=True, text=True, timeout=120, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    answers = dict(line.split(" ", 1) for line in ran.stdout.splitlines())
-    assert set(answers) == set(JAVA), ran.stderr
+    if (reason := why_no_java()) is not None:
+        pytest.skip(reason)
+    clients = [(ip, protocols, suite, size) for ip, (protocols, suite, size, _) in JAVA.items()]
+    answers = send_with_java(tmp_path, common.door.port, clients)
     for ip, (*_, agreed) in JAVA.items():
         assert re.search(r" 250 2\.0\.0 Ok: queued as", answers[ip]), f"{ip}: {answers[ip]}"
         taken(common, ip, agreed)
