@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from mailtls.core.floor import Fate, Floor, Use, described, losses
+from mailtls.core.floor import Fate, Floor, Foretold, Use, described, losses
 from mailtls.core.suite import KeyType
 
 DAY = date(2026, 11, 21)
@@ -53,6 +53,51 @@ def test_who_also_came_to_more_is_lost_in_part() -> None:
 def test_a_suite_that_goes_makes_a_peer_doubtful_only() -> None:
     (loss,) = losses([use("TLSv1.2", "ECDHE-RSA-AES128-SHA")], {}, Floor(without=KeyType.RSA))
     assert (loss.fate, loss.of) == (Fate.DOUBTFUL, 10)
+
+
+RSA_USED = ("TLSv1.2", "ECDHE-RSA-AES128-SHA")
+NO_RSA = Floor(version=0x0302, without=KeyType.RSA)
+
+
+@pytest.mark.parametrize(
+    ("used", "refused", "fate"),
+    [
+        (RSA_USED, None, None),
+        (RSA_USED, "no shared cipher", Fate.LOST),
+        (("TLSv1.3", "TLS_AES_128_GCM_SHA256"), "no suitable signature algorithm", Fate.LOST),
+        (("TLSv1.3", None), "no suitable signature algorithm", Fate.LOST),
+        (("TLSv1.3", "TLS_AES_128_GCM_SHA256"), None, None),
+    ],
+)
+def test_a_hello_tells_whether_a_peer_has_anything_else(
+    used: tuple[str, str | None], refused: str | None, fate: Fate | None
+) -> None:
+    hello = Foretold(used[0], used[1] or "TLS_AES_128_GCM_SHA256", refused)
+    found = losses([use(*used)], {}, NO_RSA, {"192.0.2.1": hello})
+    assert [(loss.fate, loss.by_hello) for loss in found] == ([] if fate is None else [(fate, refused)])
+
+
+@pytest.mark.parametrize("other", [("TLSv1.1", RSA_USED[1]), ("TLSv1.2", "ECDHE-RSA-AES256-SHA"), ("TLSv1.3", "TLS_A")])
+def test_a_hello_that_leads_elsewhere_than_the_log_says_is_not_heard(other: tuple[str, str]) -> None:
+    (loss,) = losses([use(*RSA_USED)], {}, NO_RSA, {"192.0.2.1": Foretold(*other, None)})
+    assert (loss.fate, loss.by_hello) == (Fate.DOUBTFUL, None)
+
+
+def test_a_hello_speaks_for_its_own_handshakes_only() -> None:
+    """Behind one address stand several machines, or one that has changed."""
+    uses = [use(*RSA_USED, 3), use("TLSv1.2", "AES128-SHA", 4), use("TLSv1", "AES128-SHA", 2)]
+    refused = {"192.0.2.1": Foretold(*RSA_USED, "no shared cipher")}
+    (loss,) = losses(uses, {"192.0.2.1": 20}, NO_RSA, refused)
+    assert (loss.fate, loss.sessions, loss.of, loss.by_hello) == (Fate.PARTLY, 9, 20, "no shared cipher")
+    (loss,) = losses(uses, {"192.0.2.1": 20}, NO_RSA, {"192.0.2.1": Foretold(*RSA_USED, None)})
+    assert (loss.fate, loss.sessions, loss.by_hello) == (Fate.PARTLY, 6, None)
+    (loss,) = losses(uses[:2], {"192.0.2.1": 20}, NO_RSA, {"192.0.2.1": Foretold(*RSA_USED, None)})
+    assert (loss.fate, loss.sessions) == (Fate.DOUBTFUL, 4)
+
+
+def test_a_version_below_the_floor_rests_on_the_log_alone() -> None:
+    (loss,) = losses([use("TLSv1", "AES128-SHA")], {}, NEW, {"192.0.2.1": Foretold("TLSv1", "AES128-SHA", None)})
+    assert (loss.fate, loss.by_hello) == (Fate.LOST, None)
 
 
 def test_the_surest_come_first_then_the_most_mail() -> None:

@@ -42,8 +42,8 @@ def test_the_surest_losses_stand_first_with_their_mail(world: World) -> None:
     assert " ".join(seen.stdout.split()) == (
         "With TLSv1.2 as the lowest version and no RSA certificate, by 123,456 handshakes on port 25 in 90 days, "
         "4 peers would be touched. "
-        f"Would be lost: they never came to more. 192.0.2.1 mx.example.com: {what} "
-        f"Would be lost in part: some of what comes from these addresses is too old. 192.0.2.2: {what} "
+        f"Would be lost: they have nothing else. 192.0.2.1 mx.example.com: {what} "
+        f"Would be lost in part: some of what comes from these addresses has nothing else. 192.0.2.2: {what} "
         "May be lost: what they used would go, and whether they have anything else is not known. "
         f"2001:db8::1 mx.example.com: {what} "
         "The first 3; --limit asks for more."
@@ -58,6 +58,25 @@ def test_nobody_lost_is_one_sentence(world: World) -> None:
         seen = world.mailtlsctl("floor", "TLSv1.0")
     assert seen.stdout == (
         "With TLSv1 as the lowest version nobody would be lost, by 1 handshake on port 25\nin 30 days.\n"
+    )
+
+
+def test_what_rests_on_a_hello_is_said(world: World) -> None:
+    refused = peer("192.0.2.1", Fate.LOST).model_copy(update={"by_hello": "no shared cipher"})
+    world.daemon.floor = FORECAST.model_copy(update={"peers": (refused,), "touched": 1, "spared": 1})
+    with world.running():
+        seen = " ".join(world.mailtlsctl("floor", "--without-rsa", COLUMNS="120").stdout.split())
+    assert "last on 2026-11-21; its ClientHello would be refused: no shared cipher" in seen
+    assert "1 other peer used what would go, and its ClientHello shows that it has something else." in seen
+
+
+def test_nobody_lost_by_their_hellos_is_one_sentence(world: World) -> None:
+    world.daemon.floor = FloorForecast(days=30, sessions=12, touched=0, peers=(), spared=2)
+    with world.running():
+        seen = " ".join(world.mailtlsctl("floor", "--without-rsa").stdout.split())
+    assert seen == (
+        "With no RSA certificate nobody would be lost, by 12 handshakes on port 25 in 30 days. "
+        "2 peers used what would go, and their ClientHellos show that they have something else."
     )
 
 

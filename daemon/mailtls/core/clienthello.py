@@ -30,6 +30,7 @@ _LONGEST_SESSION = 32
 SERVER_NAME, SUPPORTED_GROUPS, POINT_FORMATS, SIGNATURES = 0, 10, 11, 13
 ALPN, EXTENDED_MASTER_SECRET, SESSION_TICKET, PRE_SHARED_KEY = 16, 23, 35, 41
 SUPPORTED_VERSIONS, CERTIFICATE_SIGNATURES, KEY_SHARE = 43, 50, 51
+_PADDING = 21  # RFC 7685
 # Those that OpenSSL knows (statem/extensions.c ext_defs): twice the same of these is an error.
 _KNOWN = frozenset({0, 1, 5, *range(10, 15), 16, 18, 21, 22, 23, 35, *range(41, 46), 47, 49, 50, 51, 13172, 65281})
 
@@ -68,6 +69,11 @@ class ClientHello:
         """Give the highest version it offers, of those that a standard has given a number up to TLS 1.3."""
         known = [version for version in self.versions or () if 0x0300 <= version <= 0x0304]
         return max(known) if known else min(self.version, 0x0303)
+
+    @property
+    def tells_all(self) -> bool:
+        """Tell whether it has all that an answer depends on: of one cut off, its keys must have come last."""
+        return not self.truncated or self.extensions[-1:] in ((KEY_SHARE,), (_PADDING,))
 
     @property
     def size(self) -> int:

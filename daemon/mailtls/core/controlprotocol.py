@@ -256,7 +256,8 @@ class FloorPeer(Message):
 
     `fate`: lost (all of it is below), partly (some is), doubtful (its suite or certificate would go; whether it has
     another is not known). `sessions`, `mails`: those that are touched, of `all_sessions` with TLS there;
-    `used`: with what.
+    `used`: with what. `by_hello`: OpenSSL's reason with which the stricter door would refuse its hello, where the fate
+    rests on that.
     """
 
     ip: str
@@ -267,18 +268,21 @@ class FloorPeer(Message):
     all_sessions: int
     mails: int
     last_day: str
+    by_hello: str | None = None
 
 
 class FloorForecast(Message):
     """Who would be touched, the surest and those with the most mail first; `touched`: how many there are in all.
 
-    `days`: that were counted; `sessions`: with TLS at that door in them, of everybody.
+    `days`: that were counted; `sessions`: with TLS at that door in them, of everybody. `spared`: peers that used what
+    would go, and are not among them, because their hellos show that they have something else.
     """
 
     days: int
     sessions: int
     touched: int
     peers: tuple[FloorPeer, ...]
+    spared: int = 0
 
 
 class InventoryDay(Message):

@@ -1,14 +1,14 @@
 """What a higher floor would cost: who used what would no longer be taken, and how surely it would be lost.
 
-Without its hello a peer is judged by what it negotiated at the strict door. The version is sure: both sides take the
-highest that both have, so that a peer which came to TLS 1.0 has no more. The suite is not: it says what the client
-liked best, not what else it has, and in TLS 1.3 it does not tell the certificate. So a peer is *lost* or *partly* lost
-by its version, and *doubtful* by its suite or certificate.
+A peer is judged by what it negotiated at the strict door. The version is sure: both sides take the highest that both
+have, so that a peer which came to TLS 1.0 has no more. The suite is not: it says what the client liked best, not what
+else it has, and in TLS 1.3 it does not tell the certificate. So a peer is *lost* or *partly* lost by its version, and
+*doubtful* by its suite or certificate, unless its hello tells what else it has (core/floorhello.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -62,8 +62,24 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Foretold:
+    """What a hello leads to now, and whether the stricter door refuses it: OpenSSL's reason; None: it would take it."""
+
+    version: str
+    cipher: str
+    refused: str | None
+
+    def tells_of(self, use: Use) -> bool:
+        """Tell whether these handshakes came of such a hello."""
+        return use.tls_version == self.version and use.cipher in (None, self.cipher)
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
-    """One peer. `sessions`, `mails`: those that are touched; `of`: all its sessions with TLS at that door."""
+    """One peer. `sessions`, `mails`: those that are touched; `of`: all its sessions with TLS at that door.
+
+    `by_hello`: why the stricter door would refuse its hello, where the fate rests on that.
+    """
 
     ip: str
     name: str | None
@@ -73,28 +89,50 @@ class Loss:
     of: int
     mails: int
     last: date
+    by_hello: str | None = None
 
 
-def losses(uses: Iterable[Use], totals: dict[str, int], floor: Floor) -> list[Loss]:
-    """Say who would be lost: the surest first, then those with the most mail. `totals`: all sessions by address."""
-    touched: dict[str, list[Use]] = {}
+def losses(
+    uses: Iterable[Use], totals: Mapping[str, int], floor: Floor, hellos: Mapping[str, Foretold] | None = None
+) -> list[Loss]:
+    """Say who would be lost: the surest first, then those with the most mail.
+
+    `totals`: all sessions by address; `hellos`: what hellos foretell, by address. Whose hello shows that the stricter
+    door would take it in another way is not among them.
+    """
+    touched: dict[str, list[tuple[Use, Fate]]] = {}
+    known = hellos or {}
     for use in uses:
-        if floor.touches(use.tls_version, use.cipher):
-            touched.setdefault(use.ip, []).append(use)
-    found = [_loss(ip, rows, totals.get(ip, 0), floor) for ip, rows in touched.items()]
+        fate = _fate(use, floor, known.get(use.ip))
+        if fate is not None:
+            touched.setdefault(use.ip, []).append((use, fate))
+    found = [_loss(ip, rows, totals.get(ip, 0), floor, known.get(ip)) for ip, rows in touched.items()]
     order = list(Fate)
     return sorted(found, key=lambda loss: (order.index(loss.fate), -loss.mails, -loss.sessions, loss.ip))
 
 
-def _loss(ip: str, rows: Collection[Use], total: int, floor: Floor) -> Loss:
+def _fate(use: Use, floor: Floor, hello: Foretold | None) -> Fate | None:
+    if floor.forbids(use.tls_version):
+        return Fate.LOST
+    if hello is not None and hello.tells_of(use):
+        return Fate.LOST if hello.refused is not None else None
+    return Fate.DOUBTFUL if floor.touches(use.tls_version, use.cipher) else None
+
+
+def _loss(ip: str, judged: list[tuple[Use, Fate]], total: int, floor: Floor, hello: Foretold | None) -> Loss:
+    rows = [use for use, _ in judged]
     sessions = sum(use.sessions for use in rows)
-    below = sum(use.sessions for use in rows if floor.forbids(use.tls_version))
+    lost = sum(use.sessions for use, fate in judged if fate is Fate.LOST)
     total = max(total, sessions)
-    fate = Fate.LOST if below == total else Fate.PARTLY if below else Fate.DOUBTFUL
+    fate = Fate.LOST if lost == total else Fate.PARTLY if lost else Fate.DOUBTFUL
     ordered = sorted(rows, key=lambda use: -use.sessions)
     used = dict.fromkeys(f"{use.tls_version or '?'} with {use.cipher or '?'}" for use in ordered)
     latest = max(rows, key=lambda use: use.last)
-    return Loss(ip, latest.name, fate, tuple(used), sessions, total, sum(use.mails for use in rows), latest.last)
+    told = any(not floor.forbids(use.tls_version) for use, fate in judged if fate is Fate.LOST)
+    return Loss(
+        ip, latest.name, fate, tuple(used), sessions, total, sum(use.mails for use in rows), latest.last,
+        hello.refused if told and hello is not None else None,
+    )  # fmt: skip
 
 
 def described(floor: Floor) -> str:

@@ -16,7 +16,6 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 
 from mailtls.core.cause import Cause, Outcome
-from mailtls.core.clienthello import KEY_SHARE, ClientHello
 from mailtls.core.doorchoice import STOCK, Choice, Doors, Way, choose, doors_of
 from mailtls.core.handshake import Negotiated, Refused, predict
 from mailtls.core.hellobook import HeardHello, offer_of
@@ -25,6 +24,7 @@ from mailtls.core.level import Level, Need
 from mailtls.core.offer import kept_from_own, need_here
 from mailtls.core.openssl import cause_of_reason
 from mailtls.core.postfixview import PostfixSettings
+from mailtls.core.serverprofile import ServerProfile
 from mailtls.core.session import Session
 from mailtls.core.tlsversion import name_of as version_name
 
@@ -34,7 +34,6 @@ LONGEST = 1000  # numbers of one hello
 OFTEN = 3600.0  # seconds after which an offer that stays the same is news again
 RSA_BESIDE = "an RSA certificate beside the ECDSA one would let it in, and weakens nothing"
 
-_PADDING = 21  # RFC 7685
 _BY_OFFER = frozenset({Cause.PEER_TOO_OLD, Cause.NO_SHARED_CIPHER, Cause.NO_SHARED_GROUP_OR_SIGALG})
 """Causes that follow from what a peer offers, so that another door may answer otherwise."""
 
@@ -53,6 +52,11 @@ class KnownHellos:
     def see(self, view: PostfixSettings) -> None:
         """Judge by what `setup` found from now on."""
         self._view, self._doors = view, doors_of(view)
+
+    @property
+    def strict(self) -> ServerProfile | None:
+        """Give what the strict door offers; None: it is not known."""
+        return self._doors[Way.STRICT] if self._doors is not None else None
 
     # --- what was heard --------------------------------------------------------------------------------------
 
@@ -108,7 +112,7 @@ class KnownHellos:
 
     def _computed(self, cause: Cause, ip: str) -> Need | None:
         heard = self._heard.get(ip)
-        if heard is None or self._doors is None or cause not in _BY_OFFER or not _tells_all(heard.hello):
+        if heard is None or self._doors is None or cause not in _BY_OFFER or not heard.hello.tells_all:
             return None
         choice = choose(heard.hello, self._doors)
         refused = choice.tried[Way.STRICT]
@@ -119,14 +123,9 @@ class KnownHellos:
     def outgrown(self, session: Session) -> bool | None:
         """Tell whether the strict door would take the hello of this very session; None: it is not known."""
         known = self._of_session
-        if known is None or known[0] is not session or self._doors is None or not _tells_all(known[1].hello):
+        if known is None or known[0] is not session or self._doors is None or not known[1].hello.tells_all:
             return None
         return isinstance(predict(known[1].hello, self._doors[Way.STRICT]), Negotiated)
-
-
-def _tells_all(hello: ClientHello) -> bool:
-    """Tell whether a hello has all that an answer depends on: of one that was cut off, its keys must have come last."""
-    return not hello.truncated or hello.extensions[-1:] in ((KEY_SHARE,), (_PADDING,))
 
 
 def _is_known(heard: HeardHello, before: HeardHello | None) -> bool:

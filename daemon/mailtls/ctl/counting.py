@@ -29,8 +29,8 @@ def floor(
     """Say who would be lost by a stricter strict door.
 
     PROTOCOL is the lowest version that would be taken. Counts what peers negotiated on port 25, with their mails,
-    the surest losses first. A version is sure; a cipher or a certificate is what a peer preferred, and it may have
-    others. Nothing is changed.
+    the surest losses first. A version is sure; a cipher or a certificate is what a peer preferred, and whether it has
+    others is known where mailtls-observer has seen its hello. Nothing is changed.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
 """`mailtlsctl floor PROTOCOL`: which peers would no longer get in through a stricter strict door, with their mail.
 
-mailtlsd counts; nothing is changed. It speaks of port 25 and of what peers negotiated there in the last days.
+mailtlsd counts; nothing is changed. It speaks of port 25 and of what peers negotiated there in the last days, and of
+what they offered where the observer has seen that.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from mailtls.edge.opensslciphers import ciphers_of
 from mailtls.errors import ConfigError
 
 _HEADS = {
-    Fate.LOST: "Would be lost: they never came to more.",
-    Fate.PARTLY: "Would be lost in part: some of what comes from these addresses is too old.",
+    Fate.LOST: "Would be lost: they have nothing else.",
+    Fate.PARTLY: "Would be lost in part: some of what comes from these addresses has nothing else.",
     Fate.DOUBTFUL: "May be lost: what they used would go, and whether they have anything else is not known.",
 }
 
@@ -61,7 +62,7 @@ def _pages(ask: AskFloor, found: FloorForecast, view: Screen) -> Iterator[str]:
     what = described(Floor(version, names, KeyType.RSA if ask.without_rsa else None))
     counted = f"{plural(found.sessions, 'handshake')} on port 25 in {plural(found.days, 'day')}"
     if not found.touched:
-        yield view.prose(f"With {what} nobody would be lost, by {counted}.")
+        yield view.prose(f"With {what} nobody would be lost, by {counted}.{_spared(found)}")
         return
     yield view.prose(f"With {what}, by {counted}, {plural(found.touched, 'peer')} would be touched.", HEADING)
     for fate in Fate:
@@ -70,11 +71,23 @@ def _pages(ask: AskFloor, found: FloorForecast, view: Screen) -> Iterator[str]:
             yield view.render(heading(_HEADS[fate], BAD if fate is Fate.LOST else HEADING))
             for peer in peers:
                 yield view.prose(_told(peer), lead=peer.ip, lead_style=ADDRESS)
+    if found.spared:
+        yield view.prose(_spared(found).strip(), HEADING)
     if found.touched > len(found.peers):
         yield view.render(heading(f"The first {figure(len(found.peers))}; --limit asks for more."))
+
+
+def _spared(found: FloorForecast) -> str:
+    if not found.spared:
+        return ""
+    more = "other peer" if found.touched else "peer"
+    have = "its ClientHello shows that it has" if found.spared == 1 else "their ClientHellos show that they have"
+    return f" {plural(found.spared, more)} used what would go, and {have} something else."
 
 
 def _told(peer: FloorPeer) -> str:
     name = f" {peer.name}" if peer.name else ""
     sessions = f"{figure(peer.sessions)} of {plural(peer.all_sessions, 'session')}"
-    return f"{name}: {plural(peer.mails, 'mail')} in {sessions}, {', '.join(peer.used)}; last on {peer.last_day}"
+    by_hello = f"; its ClientHello would be refused: {peer.by_hello}" if peer.by_hello else ""
+    used = ", ".join(peer.used)
+    return f"{name}: {plural(peer.mails, 'mail')} in {sessions}, {used}; last on {peer.last_day}{by_hello}"

@@ -39,6 +39,7 @@ from mailtls.core.hellobook import HeardHello
 from mailtls.core.keeperprotocol import LiveWaiver
 from mailtls.core.peerkey import key_of
 from mailtls.core.proof import Standing
+from mailtls.core.serverprofile import ServerProfile
 from mailtls.edge import storequestion as question
 from mailtls.edge.floorquestion import forecast
 from mailtls.edge.helloschema import PUT_HELLO
@@ -265,9 +266,10 @@ class Store:
         """List what was decided and done, the latest first. `whom`: as for `peers`."""
         return await self._file.read(lambda connection: question.history(connection, whom, limit))
 
-    async def floor(self, ask: AskFloor, now: datetime) -> FloorForecast:
-        """Say who would be lost by a higher floor."""
-        return await self._file.read(lambda connection: forecast(connection, ask, now))
+    async def floor(self, ask: AskFloor, now: datetime, strict: ServerProfile | None = None) -> FloorForecast:
+        """Say who would be lost by a higher floor; `strict`: what the strict door offers, where that is known."""
+        known = strict if self._has_hellos else None
+        return await self._file.read(lambda connection: forecast(connection, ask, now, known))
 
     async def inventory(self, ask: AskInventory, now: datetime) -> Inventory:
         """Say what peers use at port 25."""

@@ -152,9 +152,9 @@ class Answers:
         return tuple(await self._store().history(whom=ask.whom, limit=ask.limit))
 
     async def floor(self, ask: AskFloor) -> FloorForecast:
-        """Who would no longer get in, by what the last days remember. Raises StoreError."""
+        """Who would no longer get in, by what the last days and the peers' hellos tell. Raises StoreError."""
         await self._memory.commit()
-        return await self._store().floor(ask, self._clock())
+        return await self._store().floor(ask, self._clock(), self._decider.hellos.strict)
 
     async def inventory(self, ask: AskInventory) -> Inventory:
         """What peers use at port 25, by what the last days remember. Raises StoreError."""
