@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +25,7 @@ from mailtls.core.verdict import Answer, Ground
 from mailtls.service.metrics import BUCKETS, SOURCES, Durations, Metrics
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+CONTROL = Path(__file__).parents[2] / "docs" / "control.md"
 # DESIGN.md "Metrics", and what is told of messages beside it.
 CONTRACT = {
     "mailtls_sessions_total": {"service", "door", "outcome", "tls_version"},
@@ -132,7 +136,51 @@ def test_sessions_are_counted_by_what_they_were() -> None:
     assert not any(name == "mailtls_failures_total" for name, _ in samples(metrics))
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TLS_FAILED, Outcome.SERVER_TLS_BROKEN])
+BROKEN = (Outcome.TLS_FAILED, Outcome.SERVER_TLS_BROKEN)
+
+
+def mixed() -> Metrics:
+    """One session of each outcome at the strict door, four more that went well."""
+    metrics = Metrics()
+    for outcome in (*Outcome, *[Outcome.TLS_OK] * 4):
+        failed = outcome in BROKEN
+        metrics.session(session(outcome, Cause.NO_SHARED_CIPHER if failed else Cause.NONE))
+    return metrics
+
+
+def test_sessions_of_every_outcome_are_the_denominator_of_failures() -> None:
+    counted = [(labels, number) for (name, labels), number in samples(mixed()).items() if name == "mailtls_sessions_total"]
+    assert {dict(labels)["outcome"] for labels, _ in counted} == set(Outcome)
+    assert sum(number for _, number in counted) == len(Outcome) + 4
+    assert sum(number for labels, number in counted if dict(labels)["outcome"] in BROKEN) == 2
+    assert value(mixed(), "mailtls_failures_total", service="smtpd", door="strict", cause="no_shared_cipher") == 2
+
+
+def _spelled(name: str, labels: tuple[tuple[str, str], ...]) -> str:
+    return name + "{" + ",".join(f'{label}="{text}"' for label, text in labels) + "}"
+
+
+def test_the_failure_rate_of_the_manual_is_what_prometheus_computes(tmp_path: Path) -> None:
+    """docs/control.md: two of eight sessions a minute fail, for two hours."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    (rate,) = re.findall(r"```promql\n(.*?)```", CONTROL.read_text("utf-8"), re.DOTALL)
+    series = [
+        {"series": _spelled(name, labels), "values": f"0+{number:.0f}x120"}
+        for (name, labels), number in samples(mixed()).items()
+        if name == "mailtls_sessions_total"
+    ]
+    expected = [{"labels": '{service="smtpd", door="strict"}', "value": 0.25}]
+    asked = [{"expr": rate, "eval_time": "2h", "exp_samples": expected}]
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": asked}]
+    file = tmp_path / "rates.json"  # which is YAML, too
+    file.write_text(json.dumps({"tests": tests}))
+    result = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("outcome", BROKEN)
 def test_failures_are_counted_by_cause(outcome: Outcome) -> None:
     metrics = Metrics()
     metrics.session(session(outcome, Cause.NO_SHARED_CIPHER))
