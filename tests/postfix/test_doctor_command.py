@@ -112,6 +112,23 @@ def test_monitoring_gets_one_line(
     assert re.fullmatch(rf"MAILTLS {word} - [^|\n]+ \| errors=\d;;;0 warnings=\d;;;0 notes=\d;;;0 unseen=\d;;;0\n", said)
 
 
+def test_an_rsa_certificate_alone_has_its_command(
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone: dict[str, str | None] = {"smtpd_tls_eccert_file": None, "smtpd_tls_eckey_file": None}
+    status, said = doctor([*config_of(Row("rsa", alone), tmp_path, pki), "--json"], capsys)
+    (row,) = json.loads(said)["findings"]
+    assert (status, row["id"]) == (0, "certificate_rsa_only")
+    assert row["command"].startswith("certbot certonly --standalone --key-type ecdsa --cert-name mx.example.test-ecdsa")
+    assert row["setting"].startswith("smtpd_tls_chain_files = ")
+
+
+def test_the_help_names_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 for wrong usage or where there is nothing to examine" in said
+
+
 def test_where_there_is_no_postfix_a_sentence_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "mailtls.toml"
     config.write_text(f'root = "{tmp_path}"\n')

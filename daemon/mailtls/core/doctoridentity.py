@@ -145,14 +145,16 @@ def kind_findings(identities: tuple[Identity, ...], holder: Holder) -> Iterator[
     if kinds == (KeyType.ECDSA,):
         yield DoctorFinding(
             "certificate_ecdsa_only", holder.where, f"{files} has an ECDSA key, and there is no RSA certificate.",
-            "smtpd_tls_chain_files = /etc/postfix/rsa-key-and-chain.pem, /etc/postfix/ecdsa-key-and-chain.pem",
-            f"certbot certonly --standalone --key-type rsa --cert-name {host}-rsa -d {host}", area=holder.area,
+            _BOTH, f"certbot certonly --standalone --key-type rsa --cert-name {host}-rsa -d {host}", area=holder.area,
         )  # fmt: skip
     else:
         yield DoctorFinding(
-            "certificate_rsa_only", holder.where, f"{files} has an RSA key, and there is no ECDSA certificate.",
-            area=holder.area,
+            "certificate_rsa_only", holder.where, f"{files} has an RSA key, and there is no ECDSA certificate.", _BOTH,
+            f"certbot certonly --standalone --key-type ecdsa --cert-name {host}-ecdsa -d {host}", area=holder.area,
         )  # fmt: skip
+
+
+_BOTH = "smtpd_tls_chain_files = /etc/postfix/rsa-key-and-chain.pem, /etc/postfix/ecdsa-key-and-chain.pem"
 
 
 _FILE_IDS = {

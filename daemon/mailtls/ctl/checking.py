@@ -50,7 +50,8 @@ def doctor(
     Looks at Postfix, Dovecot and Courier, their certificates, OpenSSL, fail2ban, and what the DNS says of this host;
     with --log also at what the server said of itself, and since when. Needs no mailtlsd, no setup, and no root, which
     sees more; what could not be seen is said. Nothing is changed. Exit status 0 where nothing needs a person, else 1;
-    with --nagios 0, 1, 2 or 3.
+    2 for wrong usage or where there is nothing to examine; with --nagios 0, 1 for warnings, 2 for errors, 3 where
+    nothing could be looked at.
 
     \b
     Examples:
