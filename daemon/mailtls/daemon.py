@@ -233,6 +233,8 @@ class Daemon:
             self.metrics.lag(max((watcher.lag() for watcher in self.watchers), default=0.0))
             self.look()
             self.desk.hear_the_observer()
+            if (seen := self.desk.observer()) is not None:
+                self.metrics.hellos(seen.hellos, seen.matched, seen.lost, seen.garbage)
             if rounds % 10 == 0:
                 self.notifier.send(f"STATUS={self._line()}")
                 self.metrics.peers(await self.answers.counts())

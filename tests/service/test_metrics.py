@@ -38,6 +38,7 @@ CONTRACT = {
     "mailtls_reaction_seconds": set(),
     "mailtls_log_lines_total": {"source", "kind"},
     "mailtls_log_lag_seconds": set(),
+    "mailtls_hellos_total": {"kind"},
     "mailtls_server_fault": {"kind"},
     "mailtls_door_up": {"door"},
     "mailtls_conntrack_ratio": set(),
@@ -78,6 +79,7 @@ def busy() -> Metrics:
     metrics.server_fault("tls", on=True)
     metrics.doors({Level.LEGACY: True})
     metrics.conntrack(0.25)
+    metrics.hellos(9, 7, 1, 2)
     metrics.messages.asked("dunno", 0.00002)
     metrics.messages.malformed(Malformed.EMPTY)
     metrics.messages.verdict(Ground.DOWNGRADE, Answer.NOTE)
@@ -222,6 +224,14 @@ def test_what_an_alarm_compares_is_there_from_the_start() -> None:
         assert value(metrics, name, **labels) == 0, name
     metrics.lines("journal", "understood", 1)
     assert value(metrics, "mailtls_log_lines_total", source="journal", kind="unknown") == 0
+
+
+def test_hellos_are_told_by_what_became_of_them() -> None:
+    metrics = Metrics()
+    assert value(metrics, "mailtls_hellos_total", kind="lost") == 0
+    metrics.hellos(9, 7, 1, 2)
+    told = {kind: value(metrics, "mailtls_hellos_total", kind=kind) for kind in ("heard", "matched", "lost", "garbage")}
+    assert told == {"heard": 9, "matched": 7, "lost": 1, "garbage": 2}
 
 
 def test_a_door_serves_or_does_not_and_is_not_told_while_that_is_not_known() -> None:

@@ -36,6 +36,8 @@ APPLY_KINDS = ("grant", "renew", "withdraw")
 """Requests to the keeper (keeperprotocol)."""
 APPLY_RESULTS = ("live", "refused", "pending")
 """`live`: a look-up in Postfix's tables proved it; `pending`: on the list, or not answered yet, and not proved."""
+HELLO_KINDS = ("heard", "matched", "lost", "garbage")
+"""As in ObserverStatus."""
 LINE_KINDS = ("understood", "ignored", "unknown")
 SERVER_FAULTS = (
     "tls", "configuration", StatementKind.LMTP_GREETING, StatementKind.DOVECOT_FATAL, StatementKind.TLS_DISABLED, OTHER,
@@ -84,6 +86,7 @@ class Metrics(Collector):
         self._waivers: dict[str, int] = dict.fromkeys(Level, 0)
         self._peers: dict[str, int] = dict.fromkeys(PeerState, 0)
         self._server_faults: dict[str, int] = dict.fromkeys(SERVER_FAULTS, 0)
+        self._hellos = dict.fromkeys(HELLO_KINDS, 0)
         self._doors: dict[str, int] = {}
         self._conntrack: float | None = None
         self.messages = MessageMetrics()
@@ -149,6 +152,10 @@ class Metrics(Collector):
         """Set whether the server has this fault."""
         self._server_faults[_one_of(SERVER_FAULTS, kind)] = int(on)
 
+    def hellos(self, heard: int, matched: int, lost: int, garbage: int) -> None:
+        """Set what was heard of the observer so far; `lost` begins anew with the observer."""
+        self._hellos = dict(zip(HELLO_KINDS, (heard, matched, lost, garbage), strict=True))
+
     def doors(self, up: Mapping[Level, bool]) -> None:
         """Set which doors there are, and which of them serve; none while that is not known."""
         self._doors = {level: int(serves) for level, serves in up.items()}
@@ -186,6 +193,10 @@ class Metrics(Collector):
         yield _counts(
             "mailtls_log_lines", "Lines read from the logs, by whether they were understood.", self._lines,
             ("source", "kind"),
+        )  # fmt: skip
+        yield _counts(
+            "mailtls_hellos", "Hellos that mailtls-observer told of, by what became of them.",
+            {(kind,): number for kind, number in self._hellos.items()}, ("kind",),
         )  # fmt: skip
         yield GaugeMetricFamily(
             "mailtls_log_lag_seconds", "How long the slowest log has been behind what is written to it.", self._lag
