@@ -75,6 +75,25 @@ def test_the_tables_stand_on_the_named_service_only_and_are_taken_out_byte_for_b
     assert unsetup(room).notes == ("Postfix is not set up for mailtls; nothing was changed.",)
 
 
+def test_ports_in_the_log_are_recommended_where_hellos_are_observed(plain: PrivatePostfix) -> None:
+    room = room_of(plain)
+    advice = [note for note in plan_setup(replace(room, observed=True)).notes if "smtpd_client_port_logging = yes" in note]
+    assert len(advice) == 1
+    assert advice[0].endswith("mailtlsctl edit main.cf.")
+    assert not any("port_logging" in note for note in plan_setup(room).notes)
+    (service,) = room.services
+    master = plain.configuration / "master.cf"
+    before = master.read_text()
+    lines = before.splitlines()
+    entry = next(number for number, line in enumerate(lines) if line.startswith(f"{service} "))
+    lines[entry] += "\n  -o smtpd_client_port_logging=yes"
+    master.write_text("\n".join(lines) + "\n")
+    try:
+        assert not any("port_logging" in note for note in plan_setup(replace(room, observed=True)).notes)
+    finally:
+        master.write_text(before)
+
+
 def test_a_dry_run_prints_a_diff_and_changes_nothing(plain: PrivatePostfix) -> None:
     room, before = room_of(plain), (plain.configuration / "master.cf").read_bytes()
     diff = plan_setup(room).diff()

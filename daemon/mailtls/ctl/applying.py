@@ -34,6 +34,7 @@ from mailtls.service.applysetup import SetupRoom
 WORKPLACE = "/var/lib/mailtls-apply"
 RECORD = "setup.json"
 OWN_CERTIFICATES = "/etc/mailtls/doors"
+OBSERVER_ENABLED = "/etc/systemd/system/mailtls.target.wants/mailtls-observer.service"
 LEAVING_S = 120.0
 """So long the sessions at a door that goes may take; a mail rarely takes longer."""
 PATIENCE_S = 90.0
@@ -138,6 +139,7 @@ def room_of(
         site, tables, places.postfix_view, record, named, tuple(services), doors.wishes(places),
         0.0 if doors.now else LEAVING_S,
         HookWishes(doors.policy_service, places.policy_socket, places.config.policy_service.listen, doors.milter),
+        observed=places.under(OBSERVER_ENABLED).is_symlink(),
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from mailtls.service.applygateway import remove_key
 from mailtls.service.applyhooks import HookWishes, decided, hooked, put_in_hooks, sweep_hooks, take_out_hooks
 from mailtls.service.applyleave import Leaving
 from mailtls.service.applymilter import insist_on_milter
+from mailtls.service.applyobserver import ports_advice
 from mailtls.service.applyplan import FileChange, Order, Site
 from mailtls.service.setuprecord import Record, hooks_of, insertions_of, read_record, rows_of
 
@@ -46,7 +47,7 @@ class SetupRoom:
     `view` is the keeper's view of the service, `config_directory` the directory as mailtls.toml calls it, under `root`;
     `services` are those that the operator named, none: every one on port 25. `patience_s` is how long sessions at a
     door that goes may take; 0: they are cut. `stage` is a copy of the configuration that is planned for in place of the
-    one that stands; None: that one.
+    one that stands; None: that one. `observed`: mailtls-observer is enabled.
     """
 
     site: Site
@@ -59,6 +60,7 @@ class SetupRoom:
     patience_s: float = 120.0
     hooks: HookWishes = field(default_factory=HookWishes)
     stage: Path | None = None
+    observed: bool = False
 
     @property
     def postconf(self) -> Postconf:
@@ -221,6 +223,8 @@ def _planned(
     pairs = servers(services, master, lambda service: _behind(postconf, service))
     doors = plan_doors(shop, pairs)
     doors = replace(doors, around=replace(doors.around, policy_service=hooks.policy is not None, milter=hooks.milter))
+    if room.observed and room.stage is None:
+        doors = replace(doors, notes=(*doors.notes, *ports_advice(postconf, (each for _, each in pairs))))
     if conduct.security_level == "encrypt":
         why = f"service {wanted[0].service} insists on TLS (security level encrypt), so nobody can be let in without"
         if not doors.made and hooks == NO_HOOKS:
