@@ -100,7 +100,7 @@ def test_a_postfix_that_does_not_run_or_is_not_there_is_said_in_one_sentence(tmp
         command = [sys.executable, "-m", "mailtls.ctl", "doctor", "--handshakes", "--config-dir"]
         for directory, service, words in (
             (other, f"{postfix.address}:1", "cannot be asked at 127.0.0.1 port 1: connection refused"),
-            (other, "smtp", "master.cf has no inet service smtp"),
+            (other, "smtp", "mailtlsctl: master.cf has no inet service smtp"),
             (tmp_path, "smtp", "there is no main.cf"),
         ):
             ran = subprocess.run(

@@ -68,7 +68,7 @@ def _services(
     try:
         yield from servers(mx_services(master, named), master, behind)
     except ValueError as error:
-        raise ConfigError(f"master.cf: {error}") from error
+        raise ConfigError(str(error)) from error
     if not named:
         yield from ((each, each) for each in master.effective if is_door(each))
 
