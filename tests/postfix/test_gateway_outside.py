@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,9 @@ from random import Random
 
 import pytest
 
+from mailtls.core.gatewayrule import GatewaySettings
 from mailtls.edge.nss import capability
+from mailtls.service.gateway import FOR_VISITS
 
 from .clients import TLS10_ONLY, TLS13_MODERN, insists
 from .conversation import Conversation, Handshake
@@ -187,6 +190,12 @@ def visited(world: GatewayWorld) -> bool:
 def serves(world: GatewayWorld, address: str) -> bool:
     with world.internet.conversation(address) as client:
         return client.hear().startswith("220")
+
+
+def test_a_gateway_that_is_full_by_default_leaves_postfix_processes_for_visits() -> None:
+    """Else the keeper would wait for a greeting, and shut the door: there is a smtpd for each session."""
+    asked = subprocess.run(("postconf", "-dh", "default_process_limit"), capture_output=True, text=True, check=True)
+    assert GatewaySettings().sessions + FOR_VISITS <= int(asked.stdout)
 
 
 def below(client: Conversation) -> socket.socket:

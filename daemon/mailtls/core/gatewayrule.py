@@ -47,8 +47,9 @@ class GatewaySettings(Table):
     """Where Postfix's own smtpd for this door is reached."""
     demand_tls: Annotated[bool, Field(strict=True)] = False
     """Refuse mail in clear from these peers (530)."""
-    sessions: Number = 200
-    """At one time."""
+    sessions: Number = 90
+    """At one time. Fewer than Postfix has processes for them (default_process_limit, 100): who comes when there is no
+    smtpd left waits for a greeting, and so does the keeper, which then shuts the door."""
     per_address: Number = 20
     """At one time, of one address."""
     terms: Terms = Terms()
