@@ -7,7 +7,7 @@ from time import time
 
 from core.hellotexts import extension, message, numbers, record, sized
 from core.test_offer import BOTH, HARD_ECDSA
-from mailtls.core.controlprotocol import AskExplain
+from mailtls.core.controlprotocol import AskExplain, AskFloor
 from mailtls.core.hellorecord import Kind, Sighting, write_record
 from mailtls.core.level import Level
 from mailtls.core.postfixview import PostfixSettings
@@ -47,14 +47,22 @@ class Observed(Server):
             f"disconnect from {who} ehlo=1 starttls=0/1 commands=1/2",
         )
 
+    def comes_with(self, ip: str, suite: str) -> list[str]:
+        who = f"mail.example.net[{ip}]"
+        return self._lines(
+            f"connect from {who}",
+            f"Anonymous TLS connection established from {who}: TLSv1.2 with cipher {suite} (256/256 bits)",
+            f"disconnect from {who} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        )
+
     def sees(self, ip: str, data: bytes = RSA_ONLY, port: int = 40000) -> None:
         assert self.observer.send(write_record(Sighting(Kind.HELLO, time(), ip, port, "198.51.100.1", 25, data)))
 
 
-def a_world(directory: Path, keeper: Keeper) -> World:
+def a_world(directory: Path, keeper: Keeper, view: PostfixSettings = ECDSA_ONLY) -> World:
     keeper.doors = {door.level: True for door in ECDSA_ONLY.doors}
     world = World(directory, keeper, POLICY)
-    world.decider.see(ECDSA_ONLY)
+    world.decider.see(view)
     world.hellos.open()
     return world
 
@@ -74,6 +82,27 @@ async def test_what_a_peer_offers_decides_its_level_without_waiting_for_it_to_be
             status = await world.answers.status()
             assert status.observer is not None
             assert (status.observer.hellos, status.observer.matched, status.observer.ports_logged) == (3, 3, False)
+
+
+async def test_what_peers_offer_tells_who_would_be_lost_by_a_list_of_ciphers(tmp_path: Path) -> None:
+    """One has nothing else, one has; of a third only the log tells."""
+    keeper, suite, other = Keeper(), "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+    view = PostfixSettings(strict=HARD_ECDSA.model_copy(update={"ciphers": (suite, other)}), doors=BOTH)
+    groups = extension(10, sized(numbers([0x17]), 2)) + extension(13, sized(numbers([0x0403]), 2))
+    with listening(tmp_path / "keeper.sock", keeper.serve):
+        async with running(a_world(tmp_path, keeper, view)) as world:
+            server = Observed(tmp_path)
+            server.sees("192.0.2.1", record(message(0x0303, [0xC02C], groups)))
+            server.sees("192.0.2.2", record(message(0x0303, [0xC02C, 0xC02B], groups)))
+            for ip in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+                world.write(*server.comes_with(ip, suite))
+            await world.until(lambda: world.desk.figures.sessions == 3)
+            found = await world.answers.floor(AskFloor(ciphers=(other,)))
+            assert [(peer.ip, peer.fate, peer.by_hello) for peer in found.peers] == [
+                ("192.0.2.1", "lost", "no shared cipher"),
+                ("192.0.2.3", "doubtful", None),
+            ]
+            assert found.spared == 1
 
 
 async def test_the_port_of_the_log_tells_which_of_two_hellos_it_is(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Metrics(Collector):
         self._waivers: dict[str, int] = dict.fromkeys(Level, 0)
         self._peers: dict[str, int] = dict.fromkeys(PeerState, 0)
         self._server_faults: dict[str, int] = dict.fromkeys(SERVER_FAULTS, 0)
-        self._hellos = dict.fromkeys(HELLO_KINDS, 0)
+        self._hellos: dict[tuple[str, ...], int] = {(kind,): 0 for kind in HELLO_KINDS}
         self._doors: dict[str, int] = {}
         self._conntrack: float | None = None
         self.messages = MessageMetrics()
@@ -154,7 +154,7 @@ class Metrics(Collector):
 
     def hellos(self, heard: int, matched: int, lost: int, garbage: int) -> None:
         """Set what was heard of the observer so far; `lost` begins anew with the observer."""
-        self._hellos = dict(zip(HELLO_KINDS, (heard, matched, lost, garbage), strict=True))
+        self._hellos = {("heard",): heard, ("matched",): matched, ("lost",): lost, ("garbage",): garbage}
 
     def doors(self, up: Mapping[Level, bool]) -> None:
         """Set which doors there are, and which of them serve; none while that is not known."""
@@ -194,10 +194,6 @@ class Metrics(Collector):
             "mailtls_log_lines", "Lines read from the logs, by whether they were understood.", self._lines,
             ("source", "kind"),
         )  # fmt: skip
-        yield _counts(
-            "mailtls_hellos", "Hellos that mailtls-observer told of, by what became of them.",
-            {(kind,): number for kind, number in self._hellos.items()}, ("kind",),
-        )  # fmt: skip
         yield GaugeMetricFamily(
             "mailtls_log_lag_seconds", "How long the slowest log has been behind what is written to it.", self._lag
         )
@@ -206,6 +202,9 @@ class Metrics(Collector):
             "1 where the server itself breaks TLS, by how it shows.",
             "kind",
             self._server_faults,
+        )
+        yield _counts(
+            "mailtls_hellos", "Hellos that mailtls-observer told of, by what became of them.", self._hellos, ("kind",)
         )
         yield from self._of_the_keeper()
         yield from self.messages.families()
