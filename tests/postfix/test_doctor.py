@@ -12,15 +12,20 @@ import pytest
 
 from mailtls.core.doctorcatalogue import CATALOGUE
 from mailtls.core.doctorfinding import Severity
+from mailtls.core.doctoridentity import Trust
 from mailtls.core.pem import parse_pem
+from mailtls.core.suite import KeyType
 from mailtls.edge import doctorfiles
 from mailtls.edge.doctordns import Names, NotAskedError
 from mailtls.edge.doctorfiles import FileReader
+from mailtls.edge.doctorserved import served
 from mailtls.service.doctor import Ward, look
 from mailtls.service.doctorpostfix import look_at_postfix
+from mailtls.service.doctorsenders import Senders
 
+from .configuration import Settings
 from .doctor_dovecot_rows import DOVECOT, DOVECOT_ROWS, NEIGHBOUR_ROWS, OLD_NAMES, TLSA, version
-from .doctor_pki import Pki
+from .doctor_pki import HOST, Pki
 from .doctor_rows import ROWS, SOUND_ROWS
 from .doctor_site import MASTER, Row, build, examined, spelled
 from .instance import PrivatePostfix
@@ -83,7 +88,10 @@ def test_a_domain_whose_dns_fails_hides_nothing_of_the_others(tmp_path: Path, pk
 
     checkup = look(Ward(tmp_path, tmp_path / "etc/postfix", datetime.now(UTC), names=Names(ask, lambda _: None)))
     assert {each.id for each in checkup.findings} == {"dane_mismatch"}
-    assert [each.why for each in checkup.unseen] == ["the DNS does not answer for lame.test"]
+    assert {each.why for each in checkup.unseen} == {
+        "the DNS does not answer for lame.test",
+        "this Postfix does not run, or does not listen there; DANE and MTA-STS by the files",
+    }
 
 
 def test_a_tlsa_record_without_data_fits_nothing(tmp_path: Path, pki: Pki) -> None:
@@ -157,3 +165,33 @@ def test_relative_names_of_files_begin_in_the_queue_directory(tmp_path: Path, pk
     (tmp_path / "queue/pem/table").write_text("192.0.2.0/24 starttls\n")
     found = examined(row, tmp_path, pki).findings
     assert not found, spelled(found)
+
+
+def test_what_a_running_postfix_shows_is_what_its_files_held_when_it_began(pki: Pki) -> None:
+    extra = {"smtpd_tls_chain_files": f"{pki.directory}/both.all"}
+    with PrivatePostfix(Settings(extra=extra)) as postfix:
+        shown = served(HOST, (postfix.address, postfix.ports["smtp"]))
+    assert [(each.leaf.kind, each.trust) for each in shown if each.leaf] == [
+        (KeyType.RSA, Trust.TRUSTED), (KeyType.ECDSA, Trust.TRUSTED),
+    ]  # fmt: skip
+    assert all(len(each.chain) == 2 for each in shown)
+    assert served(HOST, (postfix.address, postfix.ports["smtp"])) == ()
+
+
+def test_records_are_held_against_what_is_shown_and_not_against_the_files(pki: Pki) -> None:
+    """The files are new, and the records are right for them; the running Postfix still shows the old certificate."""
+    files = (FileReader().identity(("", ""), f"{pki.directory}/rsa.pem", f"{pki.directory}/rsa.key"),)
+    assert files[0].leaf is not None
+    record = f"3 1 1 {hashlib.sha256(files[0].leaf.public_key).hexdigest()}"
+    names = Names(lambda name, kind: {TLSA: (record,)}.get((name, kind), ()), lambda _: None)
+    with PrivatePostfix(Settings(extra={"smtpd_tls_chain_files": f"{pki.directory}/both.all"})) as postfix:
+        port = (postfix.address, postfix.ports["smtp"])
+        fitting, old, absent = Senders(names), Senders(names), Senders(names)
+        found = list(fitting.findings({HOST: files}, (), {HOST: port}))
+        assert [each.seen for each in found] == [
+            f"No TLSA record of _25._tcp.{HOST} speaks of the ECDSA certificate shown at 127.0.0.1:{port[1]}."
+        ]
+    assert not list(old.findings({HOST: files}, (), {HOST: port}))
+    assert "not all certificates were shown at 127.0.0.1" in old.unseen[0].why
+    assert not list(absent.findings({HOST: files}, (), {HOST: "it is asleep"}))
+    assert absent.unseen[0].why == "it is asleep; DANE and MTA-STS by the files"

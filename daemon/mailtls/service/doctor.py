@@ -203,7 +203,8 @@ def _senders(
 ) -> Iterator[DoctorFinding]:
     hosts = {host: shown for host, shown in postfix.identities.items() if "." in host}
     domains = tuple(dict.fromkeys(name for each in postfix.instances for name in domains_of(each)))[:MOST_DOMAINS]
-    yield from senders.findings(hosts, domains)
+    yield from senders.findings(hosts, domains, postfix.ports)
+    unseen += senders.unseen
     if senders.silence and hosts:
         first = ascii_name(next(iter(hosts)))
         what = f"MX, DANE and MTA-STS of {', '.join(hosts)}"

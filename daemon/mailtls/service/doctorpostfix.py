@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from mailtls.core.doctorfinding import EDIT_MAIN, DoctorFinding, Unseen
 from mailtls.core.doctoridentity import FileState, Holder, Identity, identity_findings, kind_findings, kinds_of
 from mailtls.core.doctorlisteners import listener_findings
 from mailtls.core.doctorprotocols import protocol_findings
-from mailtls.core.doctorservice import Role, SmtpdService
+from mailtls.core.doctorservice import Role, SmtpdService, role_of
 from mailtls.core.doctorsettings import CA_FILE, DH_FILE, DIGEST, OPENSSL_FILE, SNI_MAPS, SettingFacts, setting_findings
 from mailtls.core.doctortables import Answer, table_findings
 from mailtls.core.doctorvalues import entry_findings, value_findings, warning_findings
@@ -40,7 +41,9 @@ from mailtls.edge.doctorlisteners import this_machine, try_listeners
 from mailtls.edge.doctorpostfix import Instance, ServiceReading, instance_directories, read_instance
 from mailtls.edge.doctortables import KEY as UNUSED_ADDRESS
 from mailtls.edge.doctortables import table_state
+from mailtls.edge.listening import Listening, loopback
 from mailtls.edge.openssl import ciphers
+from mailtls.edge.runningmaster import Address
 from mailtls.errors import PostfixError
 
 PAIRS = ((CERTIFICATE, KEY), (EC_CERTIFICATE, EC_KEY))
@@ -57,6 +60,8 @@ class PostfixRound:
     services: list[SmtpdService] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     identities: dict[str, tuple[Identity, ...]] = field(default_factory=dict)
+    ports: dict[str, Address | str] = field(default_factory=dict)
+    """By myhostname, where its port 25 can be asked from here, or why it cannot, a clause."""
     sockets: list[tuple[str, str, str]] = field(default_factory=list)
     """Place, parameter and path of each LMTP socket."""
 
@@ -90,6 +95,7 @@ def look_at_postfix(first: Path, files: FileReader, now: datetime, known_as: Kno
         found.instances.append(instance)
         found.findings += _of_instance(instance, files, found, now, known_as(instance))
         found.findings += _of_listeners(instance, found)
+        found.ports.setdefault(instance.basics.get("myhostname", ""), _port_to_ask(instance))
     return found
 
 
@@ -139,6 +145,21 @@ def _of_listeners(instance: Instance, found: PostfixRound) -> Iterator[DoctorFin
         listed = ", ".join(str(port) for port in dict.fromkeys(tried.unseen[:MOST_PORTS]))
         why = "only root sees whether it is Postfix"
         found.unseen.append(Unseen(f"who listens at port {listed}", why, "sudo mailtlsctl doctor"))
+
+
+def _port_to_ask(instance: Instance) -> Address | str:
+    """Find where this very Postfix takes mail from outside, and not another one that answers for it."""
+    own = this_machine().own(Path(instance.basics["queue_directory"]))
+    if own is None:
+        return "only root sees whether it is this Postfix that answers"
+    interfaces = instance.basics.get("inet_interfaces", "all")
+    for service in instance.master.effective:
+        if service.kind == "inet" and role_of(service, interfaces) is Role.MX:
+            with suppress(PostfixError):
+                there = [each for each in Listening(instance.basics).addresses(service.name) if each in own]
+                if there:
+                    return loopback(there[0])
+    return "this Postfix does not run, or does not listen there"
 
 
 def _service(
