@@ -152,7 +152,6 @@ async def test_stored_hellos_tell_who_has_something_else(path: Path) -> None:
 
 @in_loop
 async def test_without_the_door_hellos_say_nothing_and_many_are_judged_in_lots(path: Path) -> None:
-    """TLS 1.3 below the floor is lost by its version; it is not counted a second time for its certificate."""
     ips = [f"10.0.{number >> 8}.{number & 255}" for number in range(1200)]
     hellos = {ip: replace(TLS13_OF_RSA, server_name=f"{ip}.example") for ip in ips}
     found = await asked_with_hellos(path, NO_RSA, hellos, *(session(ip, NOW) for ip in ips))

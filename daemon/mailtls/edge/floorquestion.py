@@ -79,11 +79,7 @@ def _silent(kinds: dict[int, Row[Any]], floor: Floor) -> list[int]:
     """Give the kinds that a floor may touch, and whose log does not tell: TLS 1.3, where a certificate is to go."""
     if floor.without is None:
         return []
-    return [
-        number
-        for number, kind in kinds.items()
-        if number_of(kind.tls_version or "") == TLS13 and not floor.forbids(kind.tls_version)
-    ]
+    return [number for number, kind in kinds.items() if number_of(kind.tls_version or "") == TLS13]
 
 
 async def _told_by_hellos_alone(
