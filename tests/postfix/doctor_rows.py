@@ -310,6 +310,11 @@ SETTING_ROWS = (
           files={"etc/postfix/c": "192.0.2.0/33 starttls\n"}),
     table("no such type", "nosuch:{root}/x", "discard_table_broken"),
     table("no type", "{root}/etc/postfix/x", "discard_table_broken"),
+    table("several, the last one dead", "inline:{{192.0.2.7=starttls}},lmdb:{root}/etc/postfix/nope", "discard_table_broken"),
+    table("a pipe with a dead member", "pipemap:{inline:{a=b},lmdb:{root}/etc/postfix/nope}", "discard_table_broken"),
+    table("a union with a dead member", "unionmap:{inline:{a=b},cidr:{root}/etc/postfix/nope}", "discard_table_broken"),
+    table("sound: a union of two that live", "unionmap:{inline:{a=b},inline:{c=d}}"),
+    table("that fails", "fail:temp", "discard_table_broken"),
     table("another program", "socketmap:unix:/nowhere:x", "discard_table_network"),
     one("certificates by name: no table", "tls_server_sni_maps", "lmdb:{root}/etc/postfix/nope", "sni_table_broken"),
     Row("tickets of a service with another certificate", {
