@@ -14,6 +14,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -148,13 +149,15 @@ def others_notice_nothing(world: GatewayWorld) -> bool:
     return delivers(world, STRANGER, TLS13_MODERN) and delivers(world, LET_DOWN, TLS10_ONLY)
 
 
-def occupy(client: Conversation, number: int) -> None:
-    """Take one session of the gateway and keep it: in clear, before a hello, or within one."""
-    client.greet()
-    if number % 3:
-        client.approach()
+def occupies(client: Conversation, number: int) -> bool:
+    """Take one session of the gateway and keep it: in clear, before a hello, or within one; tell whether there was one."""
+    if not client.hear().startswith("220"):
+        return False
+    for command in ("EHLO client.test", "STARTTLS")[: 1 + (number % 3 > 0)]:
+        assert client.say(command).startswith("2")
     if number % 3 == 2:
         client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x01")
+    return True
 
 
 def test_waived_peers_that_take_every_session_are_noticed_by_nobody_else(world: GatewayWorld) -> None:
@@ -163,8 +166,9 @@ def test_waived_peers_that_take_every_session_are_noticed_by_nobody_else(world: 
         world.allow(address, "--level", "sslv3")
     with ExitStack() as stack:
         for number in range(SESSIONS):
-            address = flooders[number // PER_ADDRESS]
-            occupy(stack.enter_context(world.internet.conversation(address)), number)
+            call = partial(world.internet.conversation, flooders[number // PER_ADDRESS])
+            # not at once where the session of an earlier client, or of the keeper, is just about to end
+            world.await_(lambda: occupies(stack.enter_context(call()), number), "there is a session")  # noqa: B023
         for address in (OLD, *flooders):
             refused = stack.enter_context(world.internet.conversation(address))
             assert refused.hear() == "421 4.7.0 Error: too many connections, try again later"
