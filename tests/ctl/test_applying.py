@@ -14,4 +14,4 @@ def test_the_observer_is_known_to_be_enabled_by_the_link_that_systemctl_makes() 
     """`systemctl enable` makes it in the directory of the unit that wants this one (systemd.unit(5), WantedBy=)."""
     unit = ConfigParser(strict=False, interpolation=None)
     unit.read(UNIT)
-    assert OBSERVER_ENABLED == f"/etc/systemd/system/{unit['Install']['WantedBy']}.wants/{UNIT.name}"
+    assert f"/etc/systemd/system/{unit['Install']['WantedBy']}.wants/{UNIT.name}" == OBSERVER_ENABLED
