@@ -33,6 +33,26 @@ class ListenerFault:
     words: str
 
 
+def enabled(services: Iterable[Service], disabled: str) -> tuple[Service, ...]:
+    """Leave out what master_service_disable names: `inet`, `name/inet`, `!` for all but (global/match_service.c).
+
+    An instance of postmulti(1) is made with `master_service_disable = inet`. A pattern without a slash is a type; the
+    older `name.type` is `name/type`.
+    """
+    patterns = disabled.replace(",", " ").split()
+    return tuple(each for each in services if not _is_disabled(each, patterns))
+
+
+def _is_disabled(service: Service, patterns: list[str]) -> bool:
+    for pattern in patterns:
+        bare = pattern.lstrip("!").lower()
+        if "/" not in bare and "." in bare:
+            bare = "/".join(bare.rsplit(".", 1))
+        if bare == (service.key if "/" in bare else service.kind).lower():
+            return (len(pattern) - len(pattern.lstrip("!"))) % 2 == 0
+    return False
+
+
 def listener_findings(faults: Iterable[ListenerFault], place: str) -> Iterator[DoctorFinding]:
     """Say what is wrong with entries of the master.cf whose path is `place`."""
     for fault in faults:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailtls.core import doctorsettings, offering
+from mailtls.core.doctorlisteners import enabled
 from mailtls.core.doctorservice import Role, role_of
 from mailtls.core.doctorvalues import OURS
 from mailtls.core.doorcertificate import CERTIFICATE, CERTIFICATE_FILES, CHAIN_FILES, EC_CERTIFICATE, EC_KEY, KEY
@@ -24,6 +25,7 @@ BASICS = (
     "mail_version", "myhostname", "mydomain", "mydestination", "virtual_mailbox_domains", "queue_directory",
     "daemon_directory", "multi_instance_directories", "mailbox_transport", "local_transport", "virtual_transport",
     "mailbox_transport_maps", "maillog_file", "inet_interfaces", "inet_protocols",
+    "master_service_disable",
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys((*offering.ASKED, *CERTIFICATE_FILES, *doctorsettings.ASKED, "queue_directory")))
 FILES = (CERTIFICATE, KEY, EC_CERTIFICATE, EC_KEY, doctorsettings.CA_FILE, doctorsettings.DH_FILE)
@@ -58,6 +60,8 @@ class Instance:
     written: Mapping[str, str] = field(default_factory=dict)
     builtin: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, bool] = field(default_factory=dict)
+    live: tuple[Service, ...] = ()
+    """The entries of master.cf that count and are not switched off."""
     last_words: str = ""
     """What a program of Postfix dies of with these parameters, such as a user that is not there; mostly nothing."""
 
@@ -73,15 +77,16 @@ def read_instance(directory: Path) -> Instance:
     postconf = Postconf(directory)
     reading, basics = postconf.read(), postconf.values(*BASICS)
     master = parse_master_cf(_master_text(directory))
+    live = enabled(master.effective, basics.get("master_service_disable", ""))
     names = tuple(name for name in reading.parameters if OURS.fullmatch(name))
     own = {name for service in master.effective for name in service.overrides if OURS.fullmatch(name)}
     asked = tuple(dict.fromkeys((*names, *sorted(own))))
     return Instance(
         directory, version_of(basics.get("mail_version", "")), reading, basics, master,
-        tuple(_smtpds(postconf, master, basics.get("inet_interfaces", "all"))),
+        tuple(_smtpds(postconf, live, basics.get("inet_interfaces", "all"))),
         postconf.values(*names) if names else {},
         postconf.builtin(*asked, followed=True) if asked else {}, _programs(master, Path(basics["daemon_directory"])),
-        _last_words(directory),
+        live, _last_words(directory),
     )  # fmt: skip
 
 
@@ -109,8 +114,8 @@ def _master_text(directory: Path) -> str:
         raise PostfixError(f"{path} cannot be read: {(error.strerror or 'it is no file').lower()}") from error
 
 
-def _smtpds(postconf: Postconf, master: MasterCf, interfaces: str) -> Iterator[ServiceReading]:
-    entries = [each for each in master.effective if each.command == "smtpd" and each.kind in ("inet", "pass")]
+def _smtpds(postconf: Postconf, live: tuple[Service, ...], interfaces: str) -> Iterator[ServiceReading]:
+    entries = [each for each in live if each.command == "smtpd" and each.kind in ("inet", "pass")]
     for service in entries[:MOST_SERVICES]:
         plain = {name: value for name, value in service.overrides.items() if "\n" not in value and _RUN.fullmatch(name)}
         own = tuple(name for name in plain if OURS.fullmatch(name))

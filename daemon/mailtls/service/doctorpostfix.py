@@ -139,7 +139,7 @@ def _of_listeners(instance: Instance, found: PostfixRound) -> Iterator[DoctorFin
         yield DoctorFinding("postfix_config_broken", (f"{instance.directory}/main.cf",), seen, "", EDIT_MAIN)
         return
     queue = Path(instance.basics["queue_directory"])
-    tried = try_listeners(instance.master.effective, instance.basics, queue, this_machine())
+    tried = try_listeners(instance.live, instance.basics, queue, this_machine())
     yield from listener_findings(tried.faults, f"{instance.directory}/master.cf")
     if tried.unseen:
         listed = ", ".join(str(port) for port in dict.fromkeys(tried.unseen[:MOST_PORTS]))
@@ -153,7 +153,7 @@ def _port_to_ask(instance: Instance) -> Address | str:
     if own is None:
         return "only root sees whether it is this Postfix that answers"
     interfaces = instance.basics.get("inet_interfaces", "all")
-    for service in instance.master.effective:
+    for service in instance.live:
         if service.kind == "inet" and role_of(service, interfaces) is Role.MX:
             with suppress(PostfixError):
                 there = [each for each in Listening(instance.basics).addresses(service.name) if each in own]
