@@ -19,6 +19,7 @@ import pytest
 from tests.edge.milterprocess import LIBRARY, MilterProcess
 
 from mailtls.core.cause import Door
+from mailtls.core.delegation import PolicyReader
 from mailtls.core.factsparcel import FactsParcel
 from mailtls.core.level import Level
 from mailtls.core.milterdialogue import FIELDS
@@ -27,6 +28,7 @@ from mailtls.core.peermap import PeerMap
 from mailtls.core.proxyheader import proxy_header
 from mailtls.core.smtpfacts import SmtpFacts
 from mailtls.core.verdict import (
+    DUNNO,
     HEADER,
     Answer,
     Ground,
@@ -86,14 +88,21 @@ class Policyd:
         async def serve() -> None:
             self._task = asyncio.current_task()
             service = PolicyService(
-                lambda: self.snapshot, lambda *told: self.heard.append(told), MessageMetrics(), lambda: [self._socket], {}
-            )
+                lambda: self.snapshot, lambda *told: self.heard.append(told), self._read, MessageMetrics(),
+                lambda: [self._socket], {},
+            )  # fmt: skip
             await service.run()
 
         try:
             self._loop.run_until_complete(serve())
         except asyncio.CancelledError:
             self._loop.close()
+
+    def _read(self, question: bytes) -> None:
+        """Hear also what was answered at a glance."""
+        for facts in PolicyReader().feed(question):
+            assert isinstance(facts, SmtpFacts)
+            self.heard.append((facts, DUNNO))
 
     _task: asyncio.Task[None] | None = None
 
