@@ -82,7 +82,8 @@ def test_an_old_server_is_let_in_and_stays_so_over_restarts_and_reboots(any_bare
     let_in(any_bare, PLAIN, level="cleartext")
 
     for line in any_bare.says("systemctl", "list-units", "--plain", "--no-legend", "mailtls*").splitlines():
-        any_bare.run("systemctl", "restart", line.split()[0])
+        if line.split()[0] != "mailtls-policy.socket":  # it goes with mailtlsd: systemd begins no socket of what runs
+            any_bare.run("systemctl", "restart", line.split()[0])
     all_are_let_in(any_bare)
     any_bare.reboot()
     connect(any_bare)
