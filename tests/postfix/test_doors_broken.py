@@ -102,7 +102,7 @@ def test_peers_of_a_door_that_is_stopped_or_gone_are_back_at_the_strict_one_with
             for address in (PEER, OTHER):
                 world.await_(lambda a=address: world.is_served(a), f"{address} is back at the strict door")
             assert datetime.now(UTC) - since < A_MINUTE
-            assert world.sessions(PEER, STRICT)
+            world.await_(lambda: bool(world.sessions(PEER, STRICT)), "the strict door has logged its end")
             assert delivers(world, STRANGER, TLS13_MODERN)
             assert {each.level: each.up for each in world.doors()} == {"legacy": False, "legacy-rsa": False}
         finally:
