@@ -36,7 +36,7 @@ from mailtls.edge.randomhello import random_hello
 from mailtls.edge.serviceprofile import OfferingService, offering_services
 from mailtls.errors import ConfigError, StoreError
 
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 """So long the log may take to have everything."""
 LONG_S = 2.0
 """Seconds for one hello; usually it is milliseconds."""

@@ -38,12 +38,15 @@ class GrownLog:
 
 
 class GrownJournal:
-    """The new lines of smtpd in systemd's journal, from this second on."""
+    """The new lines of smtpd in systemd's journal, from this moment on.
+
+    To the microsecond: within one second others may have come, and without ports only the order tells who was who.
+    """
 
     name = "the journal"
 
     def __init__(self) -> None:
-        self._since = int(time.time())
+        self._since = f"{time.time():.6f}"
 
     def lines(self) -> list[bytes]:
         """Give every line since then; none where there is no journal, or it may not be read."""
