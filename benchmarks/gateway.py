@@ -96,15 +96,20 @@ def gateway() -> Iterator[tuple[int, int]]:
              directory / "key", "--certificate", directory / "crt"], stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            for _ in range(500):
-                with socket.socket() as trial:
-                    if trial.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.02)
+            await_port(port)
             yield process.pid, port
         finally:
             process.kill()
             process.wait()
+
+
+def await_port(port: int) -> None:
+    """Wait until somebody listens there, for ten seconds at most."""
+    for _ in range(500):
+        with socket.socket() as trial:
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
 
 
 def processor_seconds(process: int) -> float:
@@ -171,11 +176,7 @@ def s_server() -> Iterator[tuple[int, int]]:
             cwd=place, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            for _ in range(500):
-                with socket.socket() as trial:
-                    if trial.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.02)
+            await_port(port)
             yield process.pid, port
         finally:
             process.kill()
